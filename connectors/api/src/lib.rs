@@ -1,0 +1,1 @@
+//! Connector framework: sources, declarative mappings, checkpoints, runner, gateway client.

@@ -1,0 +1,1 @@
+//! A simulated city whose departments export all 73 items in their own dirty formats, with the truth beside them.

@@ -1,0 +1,1 @@
+//! Sources that connectors read: delimited files and workbooks.

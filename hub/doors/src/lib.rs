@@ -1,0 +1,1 @@
+//! The doors: HTTP API with mutual TLS, rate limits, problems, audit.

@@ -1,0 +1,1 @@
+//! Validates, seals and publishes batches and answers receipts; keeps the quarantine.

@@ -1,0 +1,1 @@
+//! Decides per field how a principal may see it, from Cedar policies.

@@ -1,0 +1,1 @@
+//! SQL sessions: secure tables, the barrier, statement allow-list, aggregate guard.

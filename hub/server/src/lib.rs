@@ -1,0 +1,1 @@
+//! The minqiao program: configuration, wiring, commands.

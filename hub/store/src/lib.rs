@@ -1,0 +1,1 @@
+//! Operational store: receipts, idempotency, quarantine index, connector checkpoints, reports, audit chain.

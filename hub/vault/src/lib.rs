@@ -1,0 +1,1 @@
+//! Tokens, field encryption, key ring and signing behind one suite trait.

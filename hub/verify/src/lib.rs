@@ -1,0 +1,1 @@
+//! Verification of households' economic status (computation.md): members, income, property, categories, reports.
