@@ -46,6 +46,12 @@ impl PartialEq for Text {
 
 impl Eq for Text {}
 
+impl Default for Text {
+    fn default() -> Text {
+        Text::Static("")
+    }
+}
+
 impl From<&'static str> for Text {
     fn from(s: &'static str) -> Text {
         Text::Static(s)
