@@ -1,0 +1,3 @@
+//! Citizen numbers.
+/// Whether canonical.
+pub fn is_canonical(value: &str) -> bool { value.len() == 18 }

@@ -1,0 +1,3 @@
+//! Credit codes.
+/// Whether canonical.
+pub fn is_canonical(value: &str) -> bool { value.len() == 18 }
