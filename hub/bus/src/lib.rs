@@ -1,1 +1,22 @@
-//! The durable log between intake and lake: trait, embedded engine, contract suite.
+//! The durable log between intake and lake.
+//!
+//! A topic per item, a few partitions per topic, messages numbered densely from 0 in each partition. Whoever appends
+//! gets an answer only when the messages would survive the loss of power; whoever fetches sees only such messages.
+//! Two engines live here: [`EmbeddedBus`] for one machine and [`MemoryBus`] for tests of other crates; Kafka is a crate
+//! of its own. Every engine passes [`contract`].
+//!
+//! Reading order: [`message`] (what travels), [`api`] (the seam), [`embedded`], [`memory`], [`contract`].
+//!
+//! Left out on purpose: consumer groups and stored consumer positions. The lake stores the position of what it
+//! contains (architecture D3), so a position kept here could only disagree with it.
+
+pub mod api;
+pub mod contract;
+pub mod embedded;
+pub mod memory;
+pub mod message;
+
+pub use api::{Bus, BusError, Capabilities, Limits, TopicInfo};
+pub use embedded::{EmbeddedBus, EmbeddedOptions};
+pub use memory::MemoryBus;
+pub use message::{Headers, Message, Record, Span};

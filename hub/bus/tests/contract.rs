@@ -1,0 +1,103 @@
+//! The contract over both engines of the crate, and what only the embedded one can be asked.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use minqiao_bus::contract::Harness;
+use minqiao_bus::{Bus, BusError, EmbeddedBus, EmbeddedOptions, Headers, MemoryBus, Message, Span};
+use tempfile::TempDir;
+
+struct Memory;
+
+#[async_trait]
+impl Harness for Memory {
+    async fn open(&self) -> Arc<dyn Bus> {
+        Arc::new(MemoryBus::new())
+    }
+}
+
+struct Embedded(TempDir);
+
+impl Embedded {
+    fn new() -> Self {
+        Self(TempDir::new().expect("a temporary directory"))
+    }
+}
+
+#[async_trait]
+impl Harness for Embedded {
+    async fn open(&self) -> Arc<dyn Bus> {
+        Arc::new(EmbeddedBus::open(EmbeddedOptions::at(self.0.path())).expect("the bus opens"))
+    }
+}
+
+minqiao_bus::contract_tests!(memory, Memory);
+minqiao_bus::contract_tests!(embedded, Embedded::new());
+
+fn message(first_row: u32, payload: Bytes) -> Message {
+    Message {
+        headers: Headers {
+            item: "house_property".to_owned(),
+            catalogue_version: "1.0.0".to_owned(),
+            batch_id: "b".to_owned(),
+            provider: "housing-urban-rural.371002".to_owned(),
+            span: Span { first_row, rows: 1 },
+        },
+        payload,
+    }
+}
+
+#[test]
+fn a_directory_is_open_once() {
+    let dir = TempDir::new().expect("a temporary directory");
+    let first = EmbeddedBus::open(EmbeddedOptions::at(dir.path())).expect("the bus opens");
+    assert!(matches!(EmbeddedBus::open(EmbeddedOptions::at(dir.path())), Err(BusError::Locked)));
+    drop(first);
+    EmbeddedBus::open(EmbeddedOptions::at(dir.path())).expect("the lock went with its owner");
+}
+
+/// A journal whose last record is cut, as after the loss of power, opens with everything before it.
+#[tokio::test]
+async fn a_torn_tail_costs_only_what_was_torn() {
+    let dir = TempDir::new().expect("a temporary directory");
+    let torn = TempDir::new().expect("a temporary directory");
+    let bus = EmbeddedBus::open(EmbeddedOptions::at(dir.path())).expect("the bus opens");
+    bus.ensure_topic("t", 1).await.expect("made");
+    for row in 0..5 {
+        bus.append("t", 0, vec![message(row, Bytes::from(vec![row as u8; 50_000]))]).await.expect("appended");
+    }
+    copy_tree(dir.path(), torn.path());
+    let journal = std::fs::read_dir(torn.path())
+        .expect("readable")
+        .map(|entry| entry.expect("readable").path())
+        .find(|path| path.extension().is_some_and(|ext| ext == "jnl"))
+        .expect("there is a journal");
+    // The journal is preallocated: cut after its last byte that is not zero, less some.
+    let bytes = std::fs::read(&journal).expect("readable");
+    let used = bytes.iter().rposition(|byte| *byte != 0).expect("something was written");
+    std::fs::OpenOptions::new()
+        .write(true)
+        .open(&journal)
+        .and_then(|file| file.set_len(used as u64 - 20_000))
+        .expect("cut");
+    let bus = EmbeddedBus::open(EmbeddedOptions::at(torn.path())).expect("the torn bus opens");
+    assert_eq!(bus.end_offset("t", 0).await.expect("end"), 4, "the torn record is gone, no other");
+    let records = bus.fetch("t", 0, 0, 1 << 20).await.expect("read");
+    assert!(records.iter().enumerate().all(|(at, record)| record.payload == vec![at as u8; 50_000]));
+    let again = bus.append("t", 0, vec![message(4, Bytes::from(vec![4; 50_000]))]).await.expect("sent again");
+    assert_eq!(again, [4]);
+}
+
+fn copy_tree(from: &std::path::Path, to: &std::path::Path) {
+    std::fs::create_dir_all(to).expect("made");
+    for entry in std::fs::read_dir(from).expect("readable") {
+        let entry = entry.expect("readable");
+        let target = to.join(entry.file_name());
+        if entry.file_type().expect("typed").is_dir() {
+            copy_tree(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), target).expect("copied");
+        }
+    }
+}
