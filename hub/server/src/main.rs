@@ -1,2 +1,41 @@
-//! Program entry.
-fn main() {}
+//! `minqiao`: parses the command line, loads the configuration, runs one command, answers with an exit code.
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use clap::Parser;
+use minqiao_server::commands::{self, Cli, Command};
+use minqiao_server::config::Config;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match run(&cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // A reader that went away (`| head`) is no failure of ours.
+            if error.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe) {
+                return ExitCode::SUCCESS;
+            }
+            let _written = writeln!(io::stderr(), "minqiao: {error:#}");
+            ExitCode::from(commands::exit_code(&error))
+        }
+    }
+}
+
+fn run(cli: &Cli) -> anyhow::Result<()> {
+    let mut config = Config::load(cli.config.as_deref(), std::env::vars())?;
+    if let Some(data) = &cli.data {
+        config.data_dir.clone_from(data);
+    }
+    let mut out = io::stdout().lock();
+    match &cli.command {
+        Command::Catalogue(command) => return commands::catalogue::run(command, &mut out),
+        Command::Config(command) => return commands::configuration::run(command, &config, &mut out),
+        _ => {}
+    }
+    drop(out);
+    commands::run_with_runtime(cli, config)
+}

@@ -1,0 +1,95 @@
+//! How a door says no: RFC 9457 problems with a stable `code`, a request id, and advice in English and Chinese.
+//! Nothing in a problem comes from data: engine texts stay inside, details are found by request id in the log.
+
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use minqiao_core::{Kind, KindOf, Problem};
+use uuid::Uuid;
+
+/// A refusal on its way out.
+#[derive(Debug)]
+pub struct Refusal {
+    kind: Kind,
+    code: &'static str,
+    detail: String,
+    detail_zh: Option<String>,
+}
+
+impl Refusal {
+    /// A refusal in our own words.
+    pub fn new(kind: Kind, code: &'static str, detail: impl Into<String>, detail_zh: impl Into<String>) -> Self {
+        Self { kind, code, detail: detail.into(), detail_zh: Some(detail_zh.into()) }
+    }
+
+    /// No such thing, or not for this caller.
+    pub fn not_found() -> Self {
+        Self::new(Kind::NotFound, "not_found", "there is no such thing here for you", "未找到，或您无权查看")
+    }
+
+    /// The caller must say who they are.
+    pub fn unauthenticated() -> Self {
+        Self::new(
+            Kind::Unauthenticated,
+            "unauthenticated",
+            "come with a client certificate of this hub's authority or `Authorization: Bearer <token>`",
+            "请使用本平台签发的客户端证书，或在请求头中携带访问令牌 (Authorization: Bearer)",
+        )
+    }
+
+    /// The stable code.
+    pub fn code(&self) -> &'static str {
+        self.code
+    }
+}
+
+impl<E: KindOf> From<E> for Refusal {
+    fn from(error: E) -> Self {
+        if error.kind() == Kind::Internal {
+            let cause = std::iter::successors(error.source(), |e| e.source()).last().map(ToString::to_string);
+            tracing::error!(code = error.code(), cause_known = cause.is_some(), "internal error");
+        }
+        Self { kind: error.kind(), code: error.code(), detail: error.public_message(), detail_zh: None }
+    }
+}
+
+fn title(kind: Kind) -> &'static str {
+    match kind {
+        Kind::InvalidArgument => "The request cannot be understood",
+        Kind::Unauthenticated => "Who are you?",
+        Kind::Forbidden => "Not allowed",
+        Kind::NotFound => "Not found",
+        Kind::Conflict => "Conflict",
+        Kind::FailedPrecondition => "Not in this state",
+        Kind::RateLimited { .. } => "Too many requests",
+        Kind::Unavailable { .. } => "Not available at the moment",
+        Kind::Internal => "The hub made a mistake",
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let request_id = Uuid::now_v7().to_string();
+        let status = StatusCode::from_u16(self.kind.http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        if status.is_server_error() {
+            tracing::error!(%request_id, code = self.code, "request failed");
+        } else {
+            tracing::info!(%request_id, code = self.code, "request refused");
+        }
+        let problem = Problem {
+            kind: "about:blank".to_owned(),
+            title: title(self.kind).to_owned(),
+            status: status.as_u16(),
+            code: self.code.to_owned(),
+            detail: self.detail,
+            detail_zh: self.detail_zh,
+            request_id,
+        };
+        let mut response = (status, axum::Json(problem)).into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        if let Some(after) = self.kind.retry_after() {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(after.as_secs().max(1)));
+        }
+        response
+    }
+}

@@ -1,0 +1,356 @@
+//! What an operator writes, and what it means.
+//!
+//! The file is TOML; every key has a default that is right for one machine, unknown keys are refused, and
+//! `MINQIAO__SECTION__KEY` in the environment overrides the file. Parsing ([`File`]) and meaning are one type here,
+//! because every value is checked by its own type; [`Config::load`] reports all mistakes at once.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use minqiao_core::{Kind, KindOf};
+use serde::{Deserialize, Serialize};
+
+use crate::units::{Size, Span};
+
+/// Prefix of the variables that override the file.
+pub const ENVIRONMENT_PREFIX: &str = "MINQIAO__";
+
+/// Configuration of one process.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Everything that must survive lives below this folder.
+    pub data_dir: PathBuf,
+    /// The public port.
+    pub http: Http,
+    /// Probes and metrics.
+    pub operations: Operations,
+    /// The log between intake and lake.
+    pub bus: Bus,
+    /// The lake.
+    pub lake: Lake,
+    /// Bounds (D12).
+    pub limits: Limits,
+    /// Who may come in, what they may see, what the rules' parameters are.
+    pub access: Access,
+    /// Logging.
+    pub log: Log,
+}
+
+/// The public port.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Http {
+    /// Where it listens.
+    pub listen: SocketAddr,
+    /// Server certificate chain, PEM. Default: `<data_dir>/tls/server.pem`.
+    pub certificate: Option<PathBuf>,
+    /// Its key, PEM. Default: `<data_dir>/tls/server.key`.
+    pub private_key: Option<PathBuf>,
+    /// Authority of client certificates, PEM. Default: `<data_dir>/tls/authority.pem`.
+    pub client_authority: Option<PathBuf>,
+    /// Connections served at the same time.
+    pub connections_max: usize,
+    /// Time open requests get on shutdown.
+    pub drain: Span,
+}
+
+/// Probes and metrics.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Operations {
+    /// Where it listens; plain HTTP, keep it on loopback or the pod network.
+    pub listen: SocketAddr,
+}
+
+/// The log between intake and lake.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Bus {
+    /// Partitions of each topic; fixed once the first batch is stored.
+    pub partitions: u32,
+}
+
+/// The lake.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Lake {
+    /// Rows wait at most this long before they are committed and can be queried.
+    pub commit_every: Span,
+    /// How often the compactor looks for work.
+    pub compact_every: Span,
+}
+
+/// Bounds.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// Largest request body.
+    pub body_bytes_max: Size,
+    /// Rows of one batch.
+    pub batch_rows_max: usize,
+    /// Rows per second of one provider, averaged; bursts of ten seconds' worth.
+    pub provider_rows_per_second: u32,
+    /// Memory of one query.
+    pub query_memory_max: Size,
+    /// Time of one query.
+    pub query_timeout: Span,
+    /// Rows of one answer.
+    pub query_rows_max: usize,
+    /// Queries of one user per minute.
+    pub user_queries_per_minute: u32,
+}
+
+/// Who may come in, what they may see, what the rules' parameters are.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Access {
+    /// Users and connectors, YAML. Default: `<data_dir>/access.yaml`.
+    pub list: Option<PathBuf>,
+    /// Folder of Cedar policies; default: the ones built in.
+    pub policies: Option<PathBuf>,
+    /// Parameters of the rules, JSON list. Default: `<data_dir>/parameters.json`.
+    pub parameters: Option<PathBuf>,
+}
+
+/// Logging to standard error.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Log {
+    /// `tracing` filter, e.g. `info,minqiao_lake=debug`.
+    pub filter: String,
+    /// `text` for people, `json` for collectors.
+    pub format: LogFormat,
+}
+
+/// Form of log lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// For collectors.
+    Json,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            data_dir: PathBuf::from("data"),
+            http: Http::default(),
+            operations: Operations::default(),
+            bus: Bus::default(),
+            lake: Lake::default(),
+            limits: Limits::default(),
+            access: Access::default(),
+            log: Log::default(),
+        }
+    }
+}
+
+impl Default for Http {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8443)),
+            certificate: None,
+            private_key: None,
+            client_authority: None,
+            connections_max: 512,
+            drain: Span(std::time::Duration::from_secs(20)),
+        }
+    }
+}
+
+impl Default for Operations {
+    fn default() -> Self {
+        Self { listen: SocketAddr::from(([127, 0, 0, 1], 9464)) }
+    }
+}
+
+impl Default for Bus {
+    fn default() -> Self {
+        Self { partitions: 2 }
+    }
+}
+
+impl Default for Lake {
+    fn default() -> Self {
+        Self {
+            commit_every: Span(std::time::Duration::from_secs(1)),
+            compact_every: Span(std::time::Duration::from_secs(30)),
+        }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            body_bytes_max: Size(32 << 20),
+            batch_rows_max: 100_000,
+            provider_rows_per_second: 200_000,
+            query_memory_max: Size(512 << 20),
+            query_timeout: Span(std::time::Duration::from_secs(30)),
+            query_rows_max: 100_000,
+            user_queries_per_minute: 120,
+        }
+    }
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { filter: "info".to_owned(), format: LogFormat::Text }
+    }
+}
+
+/// Why a configuration was refused.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("cannot read the configuration `{0}`")]
+    Read(PathBuf, #[source] std::io::Error),
+    /// Not TOML, an unknown key or a value of the wrong form.
+    #[error("{origin}: {message}")]
+    Form {
+        /// File or environment.
+        origin: String,
+        /// Line, key and what is expected.
+        message: String,
+    },
+    /// Values that cannot work.
+    #[error("the configuration has mistakes: {}", .0.join("; "))]
+    Content(Vec<String>),
+}
+
+impl KindOf for ConfigError {
+    fn kind(&self) -> Kind {
+        Kind::InvalidArgument
+    }
+    fn code(&self) -> &'static str {
+        "configuration"
+    }
+}
+
+impl Config {
+    /// Reads `file` (or takes the defaults), lets `environment` override, and checks the whole.
+    pub fn load(
+        file: Option<&Path>,
+        environment: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Self, ConfigError> {
+        let mut table = match file {
+            None => toml::Table::new(),
+            Some(path) => {
+                let text = std::fs::read_to_string(path).map_err(|e| ConfigError::Read(path.to_owned(), e))?;
+                text.parse().map_err(|e: toml::de::Error| form(&path.display().to_string(), &e))?
+            }
+        };
+        let mut origin = file.map_or_else(|| "defaults".to_owned(), |path| path.display().to_string());
+        for (name, value) in environment {
+            let Some(key) = name.strip_prefix(ENVIRONMENT_PREFIX) else { continue };
+            let keys: Vec<String> = key.split("__").map(str::to_ascii_lowercase).collect();
+            set(&mut table, &keys, &value)
+                .ok_or_else(|| ConfigError::Form { origin: name.clone(), message: "names no key".to_owned() })?;
+            origin = format!("{origin} and the environment");
+        }
+        let config: Self = toml::Value::Table(table).try_into().map_err(|e| form(&origin, &e))?;
+        config.check()
+    }
+
+    fn check(self) -> Result<Self, ConfigError> {
+        let mut mistakes = Vec::new();
+        let mut want = |holds: bool, text: &str| {
+            if !holds {
+                mistakes.push(text.to_owned());
+            }
+        };
+        want((1..=64).contains(&self.bus.partitions), "`bus.partitions` must be 1 to 64");
+        want(self.limits.batch_rows_max > 0, "`limits.batch_rows_max` must be above 0");
+        want(self.limits.body_bytes_max.0 >= 1 << 16, "`limits.body_bytes_max` must be at least `64KiB`");
+        want(self.limits.query_rows_max > 0, "`limits.query_rows_max` must be above 0");
+        want(self.limits.provider_rows_per_second > 0, "`limits.provider_rows_per_second` must be above 0");
+        want(self.limits.user_queries_per_minute > 0, "`limits.user_queries_per_minute` must be above 0");
+        want(self.http.connections_max > 0, "`http.connections_max` must be above 0");
+        want(self.lake.commit_every.0.as_millis() > 0, "`lake.commit_every` must be above 0");
+        want(
+            self.http.listen != self.operations.listen || self.http.listen.port() == 0,
+            "`http.listen` and `operations.listen` must differ",
+        );
+        if mistakes.is_empty() { Ok(self) } else { Err(ConfigError::Content(mistakes)) }
+    }
+
+    /// A path below the data folder.
+    pub fn below_data(&self, part: &str) -> PathBuf {
+        self.data_dir.join(part)
+    }
+
+    /// Where the access list is.
+    pub fn access_list(&self) -> PathBuf {
+        self.access.list.clone().unwrap_or_else(|| self.below_data("access.yaml"))
+    }
+
+    /// Where the parameters of the rules are.
+    pub fn parameters(&self) -> PathBuf {
+        self.access.parameters.clone().unwrap_or_else(|| self.below_data("parameters.json"))
+    }
+
+    /// Effective configuration as TOML. It names files of secrets, never their content.
+    pub fn effective(&self) -> String {
+        toml::to_string_pretty(self).unwrap_or_else(|e| format!("# cannot be printed: {e}"))
+    }
+}
+
+fn form(origin: &str, error: &toml::de::Error) -> ConfigError {
+    ConfigError::Form { origin: origin.to_owned(), message: error.to_string().trim().replace('\n', " ") }
+}
+
+/// Sets `keys` to `text`, as a number or boolean where it reads as one. `None` when a key is empty or a section is in
+/// the way.
+fn set(table: &mut toml::Table, keys: &[String], text: &str) -> Option<()> {
+    let (last, sections) = keys.split_last()?;
+    if keys.iter().any(String::is_empty) {
+        return None;
+    }
+    let mut table = table;
+    for section in sections {
+        table = table.entry(section.clone()).or_insert_with(|| toml::Table::new().into()).as_table_mut()?;
+    }
+    let value = match (text.parse::<i64>(), text.parse::<bool>()) {
+        (Ok(number), _) => number.into(),
+        (_, Ok(truth)) => truth.into(),
+        _ => text.into(),
+    };
+    table.insert(last.clone(), value);
+    Some(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn env(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
+        pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect()
+    }
+
+    #[test]
+    fn the_environment_overrides_and_unknown_keys_are_refused() {
+        let config = Config::load(
+            None,
+            env(&[("MINQIAO__HTTP__LISTEN", "127.0.0.1:1"), ("MINQIAO__LIMITS__QUERY_TIMEOUT", "5s"), ("PATH", "x")]),
+        )
+        .expect("valid");
+        assert_eq!(config.http.listen.port(), 1);
+        assert_eq!(config.limits.query_timeout.to_string(), "5s");
+
+        let error = Config::load(None, env(&[("MINQIAO__HTTP__LISTN", "x")])).expect_err("unknown key");
+        assert!(error.to_string().contains("listn"), "{error}");
+        let error = Config::load(None, env(&[("MINQIAO__BUS__PARTITIONS", "0"), ("MINQIAO__LIMITS__QUERY_ROWS_MAX", "0")]))
+            .expect_err("two mistakes");
+        assert!(error.to_string().contains("partitions") && error.to_string().contains("query_rows_max"), "{error}");
+    }
+
+    #[test]
+    fn what_is_printed_reads_back_as_the_same() {
+        let text = Config::default().effective();
+        let again: Config = toml::from_str(&text).expect("reads back");
+        assert_eq!(again.effective(), text);
+    }
+}
