@@ -150,3 +150,86 @@ impl SigningKey for Sm2Key {
         public.to_public_key_pem(LineEnding::LF).map_err(|_| VaultError::Module { what: "public key" })
     }
 }
+
+/// Vectors of the standards themselves.
+#[cfg(test)]
+mod tests {
+    use sm2::elliptic_curve::sec1::ToSec1Point as _;
+    use sm3::Digest as _;
+    use sm4::cipher::{BlockCipherDecrypt as _, BlockCipherEncrypt as _};
+
+    use super::*;
+
+    fn unhex(text: &str) -> Vec<u8> {
+        hex::decode(text).expect("hex")
+    }
+
+    /// GB/T 32905-2016, appendix A.
+    #[test]
+    fn sm3_gives_the_digests_of_gb_t_32905() {
+        assert_eq!(
+            hex::encode(Sm3::digest(b"abc")),
+            "66c7f0f462eeedd9d1f2d46bdc10e4e24167c4875cf2f7a2297da02b8f4ba8e0"
+        );
+        assert_eq!(
+            hex::encode(Sm3::digest(b"abcd".repeat(16))),
+            "debe9ff92275b8a138604889c18e5a4d6fdb70e5387e5765293dcba39c0c5732"
+        );
+    }
+
+    /// GB/T 32907-2016, appendix A.1 and A.2 (a million rounds).
+    #[test]
+    fn sm4_gives_the_blocks_of_gb_t_32907() {
+        let text = unhex("0123456789abcdeffedcba9876543210");
+        let cipher = Sm4::new_from_slice(&text).expect("key");
+        let mut block = sm4::cipher::Block::<Sm4>::try_from(text.as_slice()).expect("block");
+        cipher.encrypt_block(&mut block);
+        assert_eq!(hex::encode(block), "681edf34d206965e86b3e94f536e4246");
+        for _ in 1..1_000_000 {
+            cipher.encrypt_block(&mut block);
+        }
+        assert_eq!(hex::encode(block), "595298c7c6fd271f0402f804c33d3f66");
+        cipher.decrypt_block(&mut block);
+        assert_ne!(hex::encode(block), "595298c7c6fd271f0402f804c33d3f66");
+    }
+
+    /// RFC 8998, appendix A.1.
+    #[test]
+    fn sm4_gcm_gives_the_text_and_tag_of_rfc_8998() {
+        let key = Sm4GcmKey(Sm4Gcm::new_from_slice(&unhex("0123456789ABCDEFFEDCBA9876543210")).expect("key"));
+        let nonce: [u8; 12] = unhex("00001234567800000000ABCD").try_into().expect("nonce");
+        let aad = unhex("FEEDFACEDEADBEEFFEEDFACEDEADBEEFABADDAD2");
+        let mut text = [0xAA, 0xBB, 0xCC, 0xDD, 0xEE, 0xFF, 0xEE, 0xAA].map(|byte| [byte; 8]).concat();
+        let tag = key.seal(&nonce, &aad, &mut text).expect("sealed");
+        assert_eq!(
+            hex::encode_upper(&text),
+            "17F399F08C67D5EE19D0DC9969C4BB7D5FD46FD3756489069157B282BB200735\
+             D82710CA5C22F0CCFA7CBF93D496AC15A56834CBCF98C397B4024A2691233B8D"
+        );
+        assert_eq!(hex::encode_upper(tag), "83DE3541E4C2B58177E065A9BF7B62EC");
+        key.open(&nonce, &aad, &mut text, &tag).expect("opened");
+        assert_eq!(text[..8], [0xAA; 8]);
+    }
+
+    /// GB/T 32918.5-2017, appendix A.2: the curve `sm2p256v1` with the default id.
+    #[test]
+    fn sm2_accepts_the_signature_of_gb_t_32918() {
+        let secret = Secret::new(unhex("3945208F7B2144B13F36E38AC6D39F95889393692860B51A42FB81EF4DF7C5B8"));
+        let key = sm2::dsa::SigningKey::from_slice(SM2_ID, secret.expose()).expect("key");
+        let public = key.verifying_key().as_affine().to_sec1_point(false);
+        assert_eq!(
+            hex::encode_upper(&public.as_bytes()[1..]),
+            "09F9DF311E5421A150DD7D161E4BC5C672179FAD1833FC076BB08FF356F35020\
+             CCEA490CE26775A52DC6EA718CC1AA600AED05FBF35E084A6632F6072DA9AD13"
+        );
+        let signature = sm2::dsa::Signature::from_slice(&unhex(
+            "F5A03B0648D2C4630EEAC513E1BB81A15944DA3827D5B74143AC7EACEEE720B3\
+             B1B6AA29DF212FD8763182BC0D421CA1BB9038FD1F7F42D4840B69C485BBC1AA",
+        ))
+        .expect("signature");
+        let pem = SmSuite.signing(&secret).and_then(|key| key.public_pem()).expect("pem");
+        let der = signature.to_der();
+        SmSuite.verify(&pem, b"message digest", der.as_ref()).expect("the standard's signature fits");
+        assert!(matches!(SmSuite.verify(&pem, b"message digesT", der.as_ref()), Err(VaultError::BadSignature)));
+    }
+}
