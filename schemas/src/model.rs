@@ -355,6 +355,11 @@ impl Field {
         self.ty == FieldType::Utf8 && self.name.ends_with("_token")
     }
 
+    /// Whether the field holds months, each written as its first day.
+    pub fn is_month(&self) -> bool {
+        self.ty == FieldType::Date32 && (self.name.ends_with("_month") || self.label_zh.contains("取当月1日"))
+    }
+
     /// Whether the field carries `tag`.
     pub fn has_tag(&self, tag: Tag) -> bool {
         self.tags.contains(&tag)

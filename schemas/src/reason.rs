@@ -175,8 +175,10 @@ vocabulary! {
         DateForm = "date_form",
         /// A day of the calendar.
         DateExists = "date_exists",
-        /// Between 1850 and a century ahead.
+        /// Between 1850 and 2199, or 9999-12-31 for no end.
         DatePlausible = "date_plausible",
+        /// A month is its first day.
+        MonthFirstDay = "month_first_day",
         /// A known form of a point in time.
         TimestampForm = "timestamp_form",
         /// A known form of a number.
@@ -219,7 +221,9 @@ impl Rule {
             Self::CodeListed | Self::CodePattern | Self::DivisionExists | Self::DivisionInForce | Self::OpKnown => {
                 Reason::UnknownCode
             }
-            Self::DateForm | Self::DateExists | Self::DatePlausible | Self::TimestampForm => Reason::InvalidDate,
+            Self::DateForm | Self::DateExists | Self::DatePlausible | Self::MonthFirstDay | Self::TimestampForm => {
+                Reason::InvalidDate
+            }
             Self::NumberForm | Self::NumberWhole | Self::BooleanForm | Self::TextNormal => Reason::TypeMismatch,
             Self::NumberSize => Reason::Range,
             Self::TextLength => Reason::Oversize,
@@ -314,6 +318,12 @@ impl Rule {
                 "请核对年份",
                 "the date is implausibly early or late",
                 "check the year",
+            ),
+            Self::MonthFirstDay => advice(
+                "月份应以当月 1 日表示",
+                "请填写如 2026-03-01 的当月首日",
+                "a month is given as its first day",
+                "write the first day of the month, such as 2026-03-01",
             ),
             Self::TimestampForm => advice(
                 "时间格式无法识别",
