@@ -1,1 +1,31 @@
-//! Operational store: receipts, idempotency, quarantine index, connector checkpoints, reports, audit chain.
+//! Operational store: what the hub must remember besides the city's data.
+//!
+//! A relational database, SQLite by default (write-ahead log, synced at every commit); one schema and one set of
+//! migrations serve PostgreSQL too. No personal data in clear is stored here: rejected rows and reports are sealed by
+//! the vault before they arrive, details of audit records are codes and counts.
+//!
+//! Reading order: [`store`] (opening), [`receipt`] (idempotent answers), [`quarantine`], [`checkpoint`], [`report`],
+//! [`principal`], [`audit`] (the chain of evidence).
+//!
+//! Invariants:
+//! - STORE-1 Whatever a method answered `Ok` for is durable.
+//! - STORE-2 A receipt and the quarantined rows that it tells of appear together or not at all.
+//! - STORE-3 One provider's batch id names one content: another content under it is a conflict.
+//! - STORE-4 The audit chain has no gap: record n holds the hash of record n-1 and is hashed itself.
+
+pub mod audit;
+pub mod checkpoint;
+pub mod error;
+pub mod principal;
+pub mod quarantine;
+pub mod receipt;
+pub mod report;
+pub mod store;
+
+pub use audit::{AuditEntry, AuditError, AuditLog, AuditOptions, AuditRecord, AuditSummary, CheckpointSigner};
+pub use error::StoreError;
+pub use principal::StoredPrincipal;
+pub use quarantine::{NewQuarantined, QuarantineCount, QuarantineFilter, QuarantineStatus, Quarantined};
+pub use receipt::{BatchKind, Finished, NewReceipt, StoredReceipt};
+pub use report::{NewReport, StoredReport};
+pub use store::{Store, StoreOptions};

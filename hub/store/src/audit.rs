@@ -1,0 +1,473 @@
+//! The chain of evidence (architecture D8).
+//!
+//! ```text
+//! hash n = SM3( "minqiao audit 1" ‖ 0 ‖ hash n-1 (32 bytes) ‖ n u64 ‖ at i64
+//!               ‖ length u32 ‖ principal ‖ length ‖ purpose ‖ length ‖ action ‖ length ‖ detail )      big endian
+//! hash 0 = 32 zero bytes; records count from 1
+//! checkpoint = signature over "minqiao audit checkpoint 1\n" n "\n" at "\n" hash n (hex)
+//! ```
+//!
+//! A changed, removed or inserted record breaks the chain from there on; a chain computed anew from some record on
+//! does not fit the signed checkpoints. Cutting records off the end after the last checkpoint leaves no trace in the
+//! database: whoever needs that proof keeps checkpoints elsewhere (they are in the log too), and [`verify`] takes one.
+//!
+//! **Group commit.** One task appends: it takes what waits, chains it, writes it in one transaction and answers when the
+//! transaction is durable. An answer to a query that was recorded can therefore leave at once (SEC: no answer before
+//! its evidence), and a hundred queries at a time cost one sync.
+
+use std::sync::Arc;
+
+use minqiao_core::{Clock, Kind, KindOf, Timestamp};
+use minqiao_vault::{Signer, VaultError, sm3};
+use serde::Serialize;
+use sqlx::Row as _;
+use sqlx::sqlite::SqliteRow;
+use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio::task::JoinHandle;
+
+use crate::{Store, StoreError};
+
+/// Most records that one transaction takes.
+const GROUP_RECORDS: usize = 512;
+/// Records read at a time by [`verify`].
+const PAGE_RECORDS: i64 = 1000;
+
+/// Something to record. Codes, counts and names of objects; never personal data.
+#[derive(Debug, Clone)]
+pub struct AuditEntry {
+    /// Who did it.
+    pub principal: String,
+    /// What for; empty when no purpose applies.
+    pub purpose: String,
+    /// What was done (`sql.query`, `batch.accept`).
+    pub action: String,
+    /// On what, with what outcome.
+    pub detail: serde_json::Value,
+}
+
+/// A record of the chain.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct AuditRecord {
+    /// Counts from 1.
+    pub seq: u64,
+    /// When it was recorded.
+    pub at: Timestamp,
+    /// Who.
+    pub principal: String,
+    /// What for.
+    pub purpose: String,
+    /// What.
+    pub action: String,
+    /// JSON text, exactly as hashed.
+    pub detail: String,
+    /// Hash of the record before, hex.
+    pub prev_hash: String,
+    /// Hash of this record, hex.
+    pub hash: String,
+}
+
+/// Outcomes of the chain that are not success.
+#[derive(Debug, thiserror::Error)]
+pub enum AuditError {
+    /// The chain is broken at this record.
+    #[error("the audit chain is broken at record {seq}: {what}")]
+    Broken {
+        /// Where.
+        seq: u64,
+        /// How.
+        what: &'static str,
+    },
+    /// A checkpoint could not be signed or checked.
+    #[error("an audit checkpoint could not be signed or checked")]
+    Signature(#[from] VaultError),
+    /// The store failed; nothing of the entry counts as recorded.
+    #[error("the audit chain could not be written or read")]
+    Store(#[from] StoreError),
+    /// The log was closed, or its transaction failed.
+    #[error("the audit chain does not accept records")]
+    Unavailable,
+}
+
+impl KindOf for AuditError {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::Broken { .. } => Kind::FailedPrecondition,
+            Self::Signature(error) => error.kind(),
+            Self::Store(error) => error.kind(),
+            Self::Unavailable => Kind::Unavailable { retry_after: std::time::Duration::from_secs(5) },
+        }
+    }
+
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Broken { .. } => "audit_chain_broken",
+            Self::Signature(_) => "audit_checkpoint_invalid",
+            Self::Store(_) | Self::Unavailable => "audit_unavailable",
+        }
+    }
+}
+
+/// What signs checkpoints.
+pub type CheckpointSigner = Signer;
+
+/// How to run an [`AuditLog`].
+#[derive(Debug, Clone)]
+pub struct AuditOptions {
+    /// Records between two signed checkpoints.
+    pub checkpoint_every: u64,
+    /// Entries that may wait.
+    pub queue: usize,
+}
+
+impl Default for AuditOptions {
+    fn default() -> Self {
+        Self { checkpoint_every: 1000, queue: 1024 }
+    }
+}
+
+/// Appends to the chain. One per store: two would both chain to the same record, and the second would fail.
+#[derive(Debug)]
+pub struct AuditLog {
+    store: Store,
+    entries: Mutex<Option<mpsc::Sender<Pending>>>,
+    task: Mutex<Option<JoinHandle<()>>>,
+}
+
+#[derive(Debug)]
+struct Pending {
+    entry: AuditEntry,
+    answer: oneshot::Sender<Result<u64, AuditError>>,
+}
+
+/// The end of the chain.
+#[derive(Debug, Clone)]
+struct Tail {
+    seq: u64,
+    hash: [u8; 32],
+}
+
+/// What a whole chain looks like.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct AuditSummary {
+    /// Records.
+    pub records: u64,
+    /// Signed checkpoints, all of them valid.
+    pub checkpoints: u64,
+    /// Last record covered by a checkpoint.
+    pub signed_until: u64,
+    /// Hash of the last record, hex.
+    pub head: String,
+}
+
+impl AuditLog {
+    /// Opens the chain at its end, after checking that the last record fits its hash, and starts its task on the
+    /// current runtime.
+    pub async fn open(
+        store: Store,
+        signer: CheckpointSigner,
+        clock: Arc<dyn Clock>,
+        options: AuditOptions,
+    ) -> Result<Self, AuditError> {
+        let tail = read_tail(&store).await?;
+        let (entries, queue) = mpsc::channel(options.queue.max(1));
+        let writer = Writer { store: store.clone(), signer, clock, every: options.checkpoint_every.max(1), tail: Some(tail) };
+        let task = tokio::spawn(writer.run(queue));
+        Ok(Self { store, entries: Mutex::new(Some(entries)), task: Mutex::new(Some(task)) })
+    }
+
+    /// Appends; answers the record's number when it is durable.
+    pub async fn append(&self, entry: AuditEntry) -> Result<u64, AuditError> {
+        let entries = self.entries.lock().await.clone().ok_or(AuditError::Unavailable)?;
+        let (answer, answered) = oneshot::channel();
+        entries.send(Pending { entry, answer }).await.map_err(|_| AuditError::Unavailable)?;
+        drop(entries);
+        answered.await.map_err(|_| AuditError::Unavailable)?
+    }
+
+    /// Records after `after`, ascending, at most `limit`.
+    pub async fn records(&self, after: u64, limit: u32) -> Result<Vec<AuditRecord>, AuditError> {
+        Ok(read_records(&self.store, after, i64::from(limit)).await?)
+    }
+
+    /// Writes what waits, signs a last checkpoint and refuses more.
+    pub async fn close(&self) -> Result<(), AuditError> {
+        drop(self.entries.lock().await.take());
+        if let Some(task) = self.task.lock().await.take() {
+            task.await.map_err(|_| AuditError::Unavailable)?;
+        }
+        Ok(())
+    }
+}
+
+struct Writer {
+    store: Store,
+    signer: CheckpointSigner,
+    clock: Arc<dyn Clock>,
+    every: u64,
+    /// `None` after a failed transaction: the end is read again before the next.
+    tail: Option<Tail>,
+}
+
+impl Writer {
+    async fn run(mut self, mut queue: mpsc::Receiver<Pending>) {
+        let mut group = Vec::new();
+        while queue.recv_many(&mut group, GROUP_RECORDS).await > 0 {
+            let outcome = self.write(&group).await;
+            if let Err(error) = &outcome {
+                tracing::error!(error = ?error, "the audit chain could not be written");
+            }
+            let first = outcome.as_ref().ok().copied();
+            for (pending, at) in group.drain(..).zip(0..) {
+                let answer = first.map(|first| first + at).ok_or(AuditError::Unavailable);
+                // The caller may have gone; the record stands all the same.
+                pending.answer.send(answer).ok();
+            }
+        }
+        if let Err(error) = self.sign_off().await {
+            tracing::error!(error = ?error, "the last audit checkpoint could not be signed");
+        }
+    }
+
+    /// Writes a group; answers the number of its first record.
+    async fn write(&mut self, group: &[Pending]) -> Result<u64, AuditError> {
+        let mut tail = match self.tail.take() {
+            Some(tail) => tail,
+            None => read_tail(&self.store).await?,
+        };
+        let first = tail.seq + 1;
+        let at = self.clock.now();
+        let mut transaction = self.store.write.begin().await.map_err(StoreError::from)?;
+        for Pending { entry, .. } in group {
+            let record = chain(&tail, at, entry);
+            insert(&mut transaction, &record).await?;
+            tail = Tail { seq: record.seq, hash: hash_of(&record)? };
+            if tail.seq % self.every == 0 {
+                insert_checkpoint(&mut transaction, &self.signer, &tail, at).await?;
+            }
+        }
+        transaction.commit().await.map_err(StoreError::from)?;
+        self.tail = Some(tail);
+        Ok(first)
+    }
+
+    async fn sign_off(&mut self) -> Result<(), AuditError> {
+        let Some(tail) = self.tail.clone().filter(|tail| tail.seq % self.every != 0) else { return Ok(()) };
+        let mut transaction = self.store.write.begin().await.map_err(StoreError::from)?;
+        insert_checkpoint(&mut transaction, &self.signer, &tail, self.clock.now()).await?;
+        transaction.commit().await.map_err(StoreError::from)?;
+        Ok(())
+    }
+}
+
+/// Proves the chain: every record fits its hash and the one before, numbers have no gap, every checkpoint is signed
+/// and fits its record. `known` is a checkpoint kept elsewhere: record number and hash (hex).
+pub async fn verify(
+    store: &Store,
+    signer: &CheckpointSigner,
+    known: Option<(u64, &str)>,
+) -> Result<AuditSummary, AuditError> {
+    let mut tail = Tail { seq: 0, hash: [0; 32] };
+    let mut summary = AuditSummary { records: 0, checkpoints: 0, signed_until: 0, head: hex::encode(tail.hash) };
+    let mut known_seen = known.is_none();
+    loop {
+        let page = read_records(store, tail.seq, PAGE_RECORDS).await?;
+        let Some(last) = page.last().map(|record| record.seq) else { break };
+        for record in &page {
+            let seq = tail.seq + 1;
+            let broken = |what| AuditError::Broken { seq, what };
+            if record.seq != seq {
+                return Err(broken("a record is missing"));
+            }
+            if record.prev_hash != hex::encode(tail.hash) {
+                return Err(broken("it does not continue the record before"));
+            }
+            let hash = hash_of(record)?;
+            if record.hash != hex::encode(hash) {
+                return Err(broken("its content does not fit its hash"));
+            }
+            if known.is_some_and(|(number, _)| number == seq) {
+                known_seen = true;
+                if known.is_some_and(|(_, hash)| hash != record.hash) {
+                    return Err(broken("it is not the record of the known checkpoint"));
+                }
+            }
+            tail = Tail { seq, hash };
+        }
+        summary.checkpoints += check_checkpoints(store, signer, &page, &mut summary.signed_until).await?;
+        tail.seq = last;
+    }
+    if !known_seen {
+        return Err(AuditError::Broken { seq: tail.seq, what: "the chain ends before the known checkpoint" });
+    }
+    let stray = sqlx::query("SELECT COUNT(*) AS stray FROM audit_checkpoint WHERE seq > $1")
+        .bind(number(tail.seq))
+        .fetch_one(&store.read)
+        .await
+        .and_then(|row| row.try_get::<i64, _>("stray"))
+        .map_err(StoreError::from)?;
+    if stray > 0 {
+        return Err(AuditError::Broken { seq: tail.seq, what: "the chain ends before a signed checkpoint" });
+    }
+    summary.records = tail.seq;
+    summary.head = hex::encode(tail.hash);
+    Ok(summary)
+}
+
+async fn check_checkpoints(
+    store: &Store,
+    signer: &CheckpointSigner,
+    page: &[AuditRecord],
+    signed_until: &mut u64,
+) -> Result<u64, AuditError> {
+    let (Some(first), Some(last)) = (page.first(), page.last()) else { return Ok(0) };
+    let rows = sqlx::query("SELECT * FROM audit_checkpoint WHERE seq BETWEEN $1 AND $2 ORDER BY seq")
+        .bind(number(first.seq))
+        .bind(number(last.seq))
+        .fetch_all(&store.read)
+        .await
+        .map_err(StoreError::from)?;
+    for row in &rows {
+        let read = |name: &str| row.try_get::<String, _>(name).map_err(StoreError::from);
+        let seq = unsigned(row, "seq")?;
+        let at = Timestamp(row.try_get("at").map_err(StoreError::from)?);
+        let record = page.iter().find(|record| record.seq == seq);
+        let hash = read("hash")?;
+        if record.is_none_or(|record| record.hash != hash) {
+            return Err(AuditError::Broken { seq, what: "its signed checkpoint names another hash" });
+        }
+        signer
+            .verify_base64(&read("key_id")?, &checkpoint_message(seq, at, &hash), &read("signature")?)
+            .map_err(|_| AuditError::Broken { seq, what: "the signature of its checkpoint does not fit" })?;
+        *signed_until = seq;
+    }
+    Ok(rows.len() as u64)
+}
+
+fn chain(tail: &Tail, at: Timestamp, entry: &AuditEntry) -> AuditRecord {
+    let mut record = AuditRecord {
+        seq: tail.seq + 1,
+        at,
+        principal: entry.principal.clone(),
+        purpose: entry.purpose.clone(),
+        action: entry.action.clone(),
+        detail: entry.detail.to_string(),
+        prev_hash: hex::encode(tail.hash),
+        hash: String::new(),
+    };
+    record.hash = hex::encode(digest(&tail.hash, &record));
+    record
+}
+
+fn digest(prev: &[u8; 32], record: &AuditRecord) -> [u8; 32] {
+    let texts = [&record.principal, &record.purpose, &record.action, &record.detail];
+    let mut input = Vec::with_capacity(96 + texts.iter().map(|text| text.len()).sum::<usize>());
+    input.extend_from_slice(b"minqiao audit 1\0");
+    input.extend_from_slice(prev);
+    input.extend_from_slice(&record.seq.to_be_bytes());
+    input.extend_from_slice(&record.at.0.to_be_bytes());
+    for text in texts {
+        input.extend_from_slice(&u32::try_from(text.len()).unwrap_or(u32::MAX).to_be_bytes());
+        input.extend_from_slice(text.as_bytes());
+    }
+    sm3(&input)
+}
+
+/// The hash that the record should have.
+fn hash_of(record: &AuditRecord) -> Result<[u8; 32], AuditError> {
+    let mut prev = [0; 32];
+    hex::decode_to_slice(&record.prev_hash, &mut prev)
+        .map_err(|_| AuditError::Broken { seq: record.seq, what: "its hash is not one" })?;
+    Ok(digest(&prev, record))
+}
+
+fn checkpoint_message(seq: u64, at: Timestamp, hash: &str) -> Vec<u8> {
+    format!("minqiao audit checkpoint 1\n{seq}\n{}\n{hash}", at.0).into_bytes()
+}
+
+async fn insert(connection: &mut sqlx::SqliteConnection, record: &AuditRecord) -> Result<(), AuditError> {
+    sqlx::query(
+        "INSERT INTO audit (seq, at, principal, purpose, action, detail, prev_hash, hash) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+    )
+    .bind(number(record.seq))
+    .bind(record.at.0)
+    .bind(&record.principal)
+    .bind(&record.purpose)
+    .bind(&record.action)
+    .bind(&record.detail)
+    .bind(&record.prev_hash)
+    .bind(&record.hash)
+    .execute(connection)
+    .await
+    .map_err(StoreError::from)?;
+    Ok(())
+}
+
+async fn insert_checkpoint(
+    connection: &mut sqlx::SqliteConnection,
+    signer: &CheckpointSigner,
+    tail: &Tail,
+    at: Timestamp,
+) -> Result<(), AuditError> {
+    let hash = hex::encode(tail.hash);
+    let signed = signer.sign(&checkpoint_message(tail.seq, at, &hash))?;
+    tracing::info!(seq = tail.seq, hash, key_id = signed.key_id, "audit checkpoint");
+    sqlx::query(
+        "INSERT INTO audit_checkpoint (seq, at, hash, key_id, signature) VALUES ($1, $2, $3, $4, $5) \
+         ON CONFLICT (seq) DO NOTHING",
+    )
+    .bind(number(tail.seq))
+    .bind(at.0)
+    .bind(hash)
+    .bind(&signed.key_id)
+    .bind(signed.base64())
+    .execute(connection)
+    .await
+    .map_err(StoreError::from)?;
+    Ok(())
+}
+
+async fn read_tail(store: &Store) -> Result<Tail, AuditError> {
+    let last = sqlx::query("SELECT * FROM audit ORDER BY seq DESC LIMIT 1")
+        .fetch_optional(&store.read)
+        .await
+        .map_err(StoreError::from)?;
+    let Some(row) = last else { return Ok(Tail { seq: 0, hash: [0; 32] }) };
+    let record = read_record(&row)?;
+    let hash = hash_of(&record)?;
+    if hex::encode(hash) == record.hash {
+        Ok(Tail { seq: record.seq, hash })
+    } else {
+        Err(AuditError::Broken { seq: record.seq, what: "its content does not fit its hash" })
+    }
+}
+
+async fn read_records(store: &Store, after: u64, limit: i64) -> Result<Vec<AuditRecord>, StoreError> {
+    let rows = sqlx::query("SELECT * FROM audit WHERE seq > $1 ORDER BY seq LIMIT $2")
+        .bind(number(after))
+        .bind(limit)
+        .fetch_all(&store.read)
+        .await?;
+    rows.iter().map(read_record).collect()
+}
+
+fn read_record(row: &SqliteRow) -> Result<AuditRecord, StoreError> {
+    Ok(AuditRecord {
+        seq: unsigned(row, "seq")?,
+        at: Timestamp(row.try_get("at")?),
+        principal: row.try_get("principal")?,
+        purpose: row.try_get("purpose")?,
+        action: row.try_get("action")?,
+        detail: row.try_get("detail")?,
+        prev_hash: row.try_get("prev_hash")?,
+        hash: row.try_get("hash")?,
+    })
+}
+
+fn unsigned(row: &SqliteRow, name: &str) -> Result<u64, StoreError> {
+    u64::try_from(row.try_get::<i64, _>(name)?).map_err(|_| StoreError::Damaged { what: "audit record" })
+}
+
+fn number(seq: u64) -> i64 {
+    i64::try_from(seq).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,138 @@
+//! Receipts, and with them idempotency: a batch is finished exactly once.
+
+use minqiao_core::{Receipt, Timestamp};
+use sqlx::Row as _;
+
+use crate::quarantine::insert_quarantined;
+use crate::{NewQuarantined, Store, StoreError};
+
+/// The two halves of a delivery, each with its own batch ids.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum BatchKind {
+    /// Rows in canonical form.
+    Batch,
+    /// Rows that the connector could not express in canonical form.
+    Rejects,
+}
+
+impl BatchKind {
+    /// As stored.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Batch => "batch",
+            Self::Rejects => "rejects",
+        }
+    }
+
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        [Self::Batch, Self::Rejects].into_iter().find(|kind| kind.as_str() == text)
+    }
+}
+
+/// A receipt to store.
+#[derive(Debug, Clone)]
+pub struct NewReceipt {
+    /// Which half.
+    pub kind: BatchKind,
+    /// The signed receipt; provider, batch id, item and digest are taken from it.
+    pub receipt: Receipt,
+    /// When the batch was received.
+    pub received_at: Timestamp,
+}
+
+/// A receipt as it was stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredReceipt {
+    /// Which half.
+    pub kind: BatchKind,
+    /// The signed receipt.
+    pub receipt: Receipt,
+}
+
+/// What [`Store::finish_batch`] found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Finished {
+    /// The receipt is stored now.
+    New,
+    /// The batch was finished before; this is its receipt.
+    Before(Box<Receipt>),
+}
+
+impl Store {
+    /// The receipt of a provider's batch.
+    pub async fn receipt(
+        &self,
+        provider: &str,
+        kind: BatchKind,
+        batch_id: &str,
+    ) -> Result<Option<StoredReceipt>, StoreError> {
+        let row = sqlx::query("SELECT body FROM receipt WHERE provider = $1 AND kind = $2 AND batch_id = $3")
+            .bind(provider)
+            .bind(kind.as_str())
+            .bind(batch_id)
+            .fetch_optional(&self.read)
+            .await?;
+        row.map(|row| Ok(StoredReceipt { kind, receipt: read_receipt(row.try_get("body")?)? })).transpose()
+    }
+
+    /// Every receipt under a batch id, for `GET /v1/receipts/{batch_id}`: of one provider, or of all for operators.
+    pub async fn receipts(&self, batch_id: &str, provider: Option<&str>) -> Result<Vec<StoredReceipt>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT kind, body FROM receipt WHERE batch_id = $1 AND ($2 IS NULL OR provider = $2) \
+             ORDER BY provider, kind LIMIT 100",
+        )
+        .bind(batch_id)
+        .bind(provider)
+        .fetch_all(&self.read)
+        .await?;
+        rows.into_iter()
+            .map(|row| {
+                let kind = BatchKind::parse(row.try_get("kind")?).ok_or(StoreError::Damaged { what: "receipt" })?;
+                Ok(StoredReceipt { kind, receipt: read_receipt(row.try_get("body")?)? })
+            })
+            .collect()
+    }
+
+    /// Stores a receipt together with the rows that it quarantines (STORE-2). When the batch was finished before with
+    /// the same digest and item nothing is stored and the earlier receipt is answered; with another it is a
+    /// [`StoreError::BatchConflict`].
+    pub async fn finish_batch(&self, new: NewReceipt, rejected: &NewQuarantined) -> Result<Finished, StoreError> {
+        let NewReceipt { kind, receipt, received_at } = new;
+        let mut transaction = self.write.begin().await?;
+        let earlier = sqlx::query("SELECT body FROM receipt WHERE provider = $1 AND kind = $2 AND batch_id = $3")
+            .bind(&receipt.provider)
+            .bind(kind.as_str())
+            .bind(&receipt.batch_id)
+            .fetch_optional(&mut *transaction)
+            .await?;
+        if let Some(row) = earlier {
+            let earlier = read_receipt(row.try_get("body")?)?;
+            return if earlier.content_digest == receipt.content_digest && earlier.item == receipt.item {
+                Ok(Finished::Before(Box::new(earlier)))
+            } else {
+                Err(StoreError::BatchConflict { batch_id: receipt.batch_id })
+            };
+        }
+        let body = serde_json::to_string(&receipt).map_err(|_| StoreError::Damaged { what: "receipt" })?;
+        sqlx::query(
+            "INSERT INTO receipt (provider, kind, batch_id, item, digest, received_at, body) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7)",
+        )
+        .bind(&receipt.provider)
+        .bind(kind.as_str())
+        .bind(&receipt.batch_id)
+        .bind(&receipt.item)
+        .bind(&receipt.content_digest)
+        .bind(received_at.0)
+        .bind(body)
+        .execute(&mut *transaction)
+        .await?;
+        insert_quarantined(&mut transaction, kind, &receipt, received_at, rejected).await?;
+        transaction.commit().await?;
+        Ok(Finished::New)
+    }
+}
+
+fn read_receipt(body: &str) -> Result<Receipt, StoreError> {
+    serde_json::from_str(body).map_err(|_| StoreError::Damaged { what: "receipt" })
+}
