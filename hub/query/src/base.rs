@@ -1,0 +1,45 @@
+//! What the service stands on: stored tables, the vault's handles, tables of the hub about itself.
+
+use std::sync::Arc;
+
+use datafusion::catalog::TableProvider;
+use minqiao_vault::{Tokens, Unsealer, Vault};
+
+/// The lake as queries need it. Providers have the columns of [`minqiao_schemas::Item::sealed_schema`] by name (more
+/// columns do no harm) and give the current rows only.
+pub trait BaseTables: Send + Sync + std::fmt::Debug {
+    /// Current rows of an item; `None` when nothing was ever stored for it (the table is then empty, not absent).
+    fn current(&self, item: &str) -> Option<Arc<dyn TableProvider>>;
+
+    /// A number that changes whenever [`BaseTables::current`] would give other rows; lets scopes be kept between
+    /// queries. `None` = unknown, nothing is kept.
+    fn version(&self, item: &str) -> Option<u64>;
+}
+
+/// Handles of the vault that queries need: opening ciphertext, computing tokens and pseudonyms.
+#[derive(Debug, Clone)]
+pub struct Sealing {
+    /// Opens.
+    pub unsealer: Unsealer,
+    /// Tokens and pseudonyms.
+    pub tokens: Tokens,
+}
+
+impl Sealing {
+    /// The handles of `vault`.
+    pub fn of(vault: &Vault) -> Self {
+        Self { unsealer: vault.unsealer(), tokens: vault.tokens() }
+    }
+}
+
+/// A table that is no item (`audit_log`, `ingest_counts`); visible when the policies permit `read` on the view of its
+/// name. It must not hold personal data.
+#[derive(Debug, Clone)]
+pub struct SystemTable {
+    /// Name in SQL and in the policies.
+    pub name: String,
+    /// Chinese name.
+    pub label_zh: String,
+    /// Its rows.
+    pub provider: Arc<dyn TableProvider>,
+}
