@@ -1,1 +1,43 @@
-//! Delta tables per item: changes, current, compaction, point index, exactly once from the bus.
+//! The lake: Delta tables per item, exactly once from the bus, current state, reads as of a moment, point lookups.
+//!
+//! `changes` is the truth: every version of every row, appended by one commit per micro-batch that also stores the bus
+//! positions (LAKE-1). `current` is a fold of it, made in the background; a read is `current` merged with what was not
+//! folded yet. The point index finds one person's rows. `current` and the index can be made again from `changes` at any
+//! time.
+//!
+//! Reading order: [`layout`] (how rows lie in files), [`order`] (which version wins), [`table`] (the transaction log),
+//! [`files`] and [`create`] (data files), [`merge`] (reading many as one), [`snapshot`] (which files answer what),
+//! [`provider`] (tables for the query engine), [`index`] and [`lookup`] (one person), [`writer`] (bus to lake),
+//! [`compact`] (folds, compactions, deletion), [`lake`] (the whole).
+//!
+//! Invariants, cited by tests and assertions:
+//!
+//! - LAKE-1 Rows and the positions they came from are in the same commit; a position is committed once.
+//! - LAKE-2 A commit of unknown outcome is looked up, never repeated blindly, and its files are not deleted.
+//! - LAKE-3 The state of a key depends on the set of its versions, not on the order in which they arrived.
+//! - LAKE-4 Files are sorted by order key, and all versions of a natural key have one order key.
+//! - LAKE-5 A file is deleted only after retention and when no reader of this process holds it.
+//! - LAKE-6 Folding is idempotent: merging a file that was folded already changes nothing.
+
+mod compact;
+mod create;
+mod error;
+mod files;
+mod index;
+mod lake;
+mod layout;
+mod lookup;
+mod merge;
+mod metrics;
+mod options;
+mod order;
+mod provider;
+mod snapshot;
+mod table;
+mod writer;
+
+pub use error::LakeError;
+pub use lake::{ItemSnapshot, Lake, RowCounts};
+pub use layout::ItemLayout;
+pub use options::{LakeOptions, Location};
+pub use writer::{LakeWriter, Position};

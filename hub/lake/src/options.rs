@@ -1,0 +1,108 @@
+//! Where the lake lies and how much it may use.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use object_store::ObjectStore;
+use object_store::local::LocalFileSystem;
+
+use crate::LakeError;
+
+/// The object store that holds the tables, and the address of the lake in it.
+#[derive(Debug, Clone)]
+pub struct Location {
+    /// Directory URL with a slash at its end, e.g. `file:///var/lib/minqiao/lake/`.
+    pub(crate) url: String,
+    /// Rooted at the URL's scheme and authority.
+    pub(crate) store: Arc<dyn ObjectStore>,
+    /// The same place as a directory, when it is one: its files are read without the detour.
+    pub(crate) directory: Option<PathBuf>,
+}
+
+impl Location {
+    /// A directory of this machine; made when it is missing.
+    pub fn local(directory: &Path) -> Result<Self, LakeError> {
+        std::fs::create_dir_all(directory).map_err(|e| LakeError::Location(e.into()))?;
+        let directory = directory.canonicalize().map_err(|e| LakeError::Location(e.into()))?;
+        let text = directory.to_str().ok_or_else(|| LakeError::Location("the path is not UTF-8".into()))?;
+        let url = deltalake_core::ensure_table_uri(text).map_err(|e| LakeError::Location(Box::new(e)))?;
+        let store = Arc::new(LocalFileSystem::new());
+        Ok(Self { url: with_slash(url.as_str()), store, directory: Some(directory) })
+    }
+
+    /// Any object store that is rooted at the scheme and authority of `url` (`s3://bucket/lake/`, `memory:///lake/`).
+    /// It must honour put-if-absent, on which commits rest.
+    pub fn on(store: Arc<dyn ObjectStore>, url: &str) -> Self {
+        Self { url: with_slash(url), store, directory: None }
+    }
+}
+
+fn with_slash(url: &str) -> String {
+    if url.ends_with('/') { url.to_owned() } else { format!("{url}/") }
+}
+
+/// Limits and pace. The defaults suit two cores.
+#[derive(Debug, Clone)]
+pub struct LakeOptions {
+    /// The writer closes a micro-batch at this many rows …
+    pub batch_rows: usize,
+    /// … or this many bytes of messages …
+    pub batch_bytes: usize,
+    /// … or when its first row has waited this long.
+    pub batch_delay: Duration,
+    /// Bytes of messages that may wait in all micro-batches together.
+    pub buffered_bytes_max: usize,
+    /// Files that may be encoded at the same time.
+    pub encoders: usize,
+    /// Make files durable before a commit names them, and commits before they count (local directories only; object
+    /// stores are durable on answer).
+    pub sync: bool,
+    /// How often the compactor looks for work.
+    pub maintain_every: Duration,
+    /// An unfolded tail is folded when it has this share of the bucket's rows …
+    pub fold_share: f64,
+    /// … and at least this many rows in the item; or when nothing arrived for `fold_idle`.
+    pub fold_rows_min: u64,
+    /// A quiet item is folded after this long, so that reads become plain scans.
+    pub fold_idle: Duration,
+    /// An unfolded tail of more files than this is folded in any case: it bounds what a read merges.
+    pub tail_files_max: usize,
+    /// A bucket of `current` with more rows is split in two.
+    pub bucket_rows_max: u64,
+    /// Files of `changes` below this size are put together when there are enough of them.
+    pub small_file_bytes: u64,
+    /// How many small files of a day make a compaction worthwhile.
+    pub small_files_min: usize,
+    /// How long files stay after the tables stopped naming them. Longer than the longest query of another process;
+    /// queries of this process hold their files anyway.
+    pub retention: Duration,
+    /// Memory for file footers, bytes.
+    pub footer_cache_bytes: usize,
+    /// Memory for the point index's blocks, bytes.
+    pub index_cache_bytes: u64,
+}
+
+impl Default for LakeOptions {
+    fn default() -> Self {
+        Self {
+            batch_rows: 131_072,
+            batch_bytes: 48 << 20,
+            batch_delay: Duration::from_millis(500),
+            buffered_bytes_max: 128 << 20,
+            encoders: 2,
+            sync: true,
+            maintain_every: Duration::from_millis(500),
+            fold_share: 1.0,
+            fold_rows_min: 2_000_000,
+            fold_idle: Duration::from_secs(2),
+            tail_files_max: 96,
+            bucket_rows_max: 1 << 19,
+            small_file_bytes: 32 << 20,
+            small_files_min: 8,
+            retention: Duration::from_secs(3600),
+            footer_cache_bytes: 48 << 20,
+            index_cache_bytes: 16 << 20,
+        }
+    }
+}

@@ -1,0 +1,567 @@
+//! From the bus to the lake, exactly once.
+//!
+//! One loop fetches from all topics in turn and collects a micro-batch per item; one lane per item encodes up to two
+//! micro-batches at a time and commits them in order. A commit carries the rows and, per topic partition, the
+//! position they end at (LAKE-1). A lane begins by reading those positions from the lake; nothing else remembers them.
+//!
+//! ```text
+//! bus ──fetch──► micro-batch ──channel(1)──► encode (blocking, ×2) ──in order──► commit ──► index, progress
+//!                     └────── bytes held by permits until the commit ─────┘
+//! ```
+//!
+//! When a lane fails it is dropped with all it holds and a new one begins at the lake's positions: rows that were not
+//! committed are fetched again. Only a recreated topic ends the writer, because going on would lose rows in silence.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow::array::RecordBatch;
+use arrow::buffer::Buffer;
+use arrow::ipc::reader::StreamDecoder;
+use chrono::NaiveDate;
+use futures::stream::FuturesUnordered;
+use futures::{StreamExt, TryStreamExt};
+use minqiao_bus::{Bus, Record, TopicInfo};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::LakeError;
+use crate::create::{NewFile, Sorted, Target, by_ingest_date, create_file};
+use crate::index::file_id;
+use crate::lake::Lake;
+use crate::layout::ItemLayout;
+use crate::snapshot::ItemTables;
+use crate::table::Commit;
+
+/// Prefix of the topics that belong to items.
+const TOPIC_PREFIX: &str = "minqiao.";
+/// Name of the property that ties a table to its topic.
+const TOPIC_PROPERTY: &str = "minqiao.topic";
+/// Bytes asked for in one fetch.
+const FETCH_BYTES: usize = 4 << 20;
+/// How long the loop may sleep before it looks for new topics.
+const TOPICS_EVERY: Duration = Duration::from_millis(250);
+/// Pauses between attempts.
+const RETRY_MIN: Duration = Duration::from_millis(50);
+const RETRY_MAX: Duration = Duration::from_secs(5);
+/// Permits are counted in KiB.
+const PERMIT_BYTES: usize = 1024;
+
+/// A place in a topic partition: everything before `end` is meant.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Position {
+    /// Topic name.
+    pub topic: String,
+    /// Partition number.
+    pub partition: u32,
+    /// First offset that is not meant.
+    pub end: u64,
+}
+
+/// See the module.
+#[derive(Debug, Clone)]
+pub struct LakeWriter {
+    lake: Arc<Lake>,
+}
+
+/// Rows on their way into one commit.
+#[derive(Debug)]
+struct MicroBatch {
+    batches: Vec<RecordBatch>,
+    /// First and last offset by partition.
+    offsets: BTreeMap<u32, (u64, u64)>,
+    rows: usize,
+    bytes: usize,
+    since: Duration,
+    permits: Vec<OwnedSemaphorePermit>,
+}
+
+/// An item's way into the lake.
+struct Lane {
+    tables: Arc<ItemTables>,
+    topic: TopicInfo,
+    /// Next offset to fetch, by partition.
+    next: Vec<u64>,
+    open: Option<MicroBatch>,
+    out: mpsc::Sender<MicroBatch>,
+    task: JoinHandle<Result<(), LakeError>>,
+    failures: u32,
+}
+
+impl LakeWriter {
+    /// A writer of the lake. Several may run, in one process or in many: whoever commits a position first wins.
+    pub fn new(lake: Arc<Lake>) -> Self {
+        Self { lake }
+    }
+
+    /// Writes until `cancel`, then commits what was fetched and returns.
+    pub async fn run(&self, bus: Arc<dyn Bus>, cancel: CancellationToken) -> Result<(), LakeError> {
+        let mut run = Run {
+            lake: Arc::clone(&self.lake),
+            budget: Arc::new(Semaphore::new(self.lake.options.buffered_bytes_max / PERMIT_BYTES)),
+            encoders: Arc::new(Semaphore::new(self.lake.options.encoders.max(1))),
+            bus,
+            cancel,
+            lanes: BTreeMap::new(),
+        };
+        run.run().await
+    }
+
+    /// Waits until the positions are queryable.
+    pub async fn wait_until(&self, positions: &[Position], deadline: Duration) -> Result<(), LakeError> {
+        self.lake.progress.wait(positions, deadline).await
+    }
+
+    /// Waits until everything that is on the bus now is queryable.
+    pub async fn wait_for_all(&self, bus: &dyn Bus, deadline: Duration) -> Result<(), LakeError> {
+        let mut positions = Vec::new();
+        for topic in bus.topics().await? {
+            if self.lake.items.contains_key(topic.name.strip_prefix(TOPIC_PREFIX).unwrap_or_default()) {
+                for partition in 0..topic.partitions {
+                    let end = bus.end_offset(&topic.name, partition).await?;
+                    positions.push(Position { topic: topic.name.clone(), partition, end });
+                }
+            }
+        }
+        self.wait_until(&positions, deadline).await
+    }
+}
+
+struct Run {
+    lake: Arc<Lake>,
+    bus: Arc<dyn Bus>,
+    cancel: CancellationToken,
+    budget: Arc<Semaphore>,
+    encoders: Arc<Semaphore>,
+    lanes: BTreeMap<String, Lane>,
+}
+
+impl Run {
+    async fn run(&mut self) -> Result<(), LakeError> {
+        let mut topics_at = None;
+        while !self.cancel.is_cancelled() {
+            let now = self.lake.clock.monotonic();
+            if topics_at.is_none_or(|at| now.saturating_sub(at) >= TOPICS_EVERY) {
+                self.find_topics().await?;
+                topics_at = Some(now);
+            }
+            self.replace_failed().await?;
+            let mut moved = false;
+            for topic in self.lanes.keys().cloned().collect::<Vec<_>>() {
+                moved |= self.fetch(&topic).await?;
+            }
+            moved |= self.send_due(false).await;
+            if !moved {
+                self.sleep().await;
+            }
+        }
+        self.drain().await
+    }
+
+    /// Opens lanes for topics that appeared.
+    async fn find_topics(&mut self) -> Result<(), LakeError> {
+        for topic in self.bus.topics().await? {
+            let Some(tables) = topic.name.strip_prefix(TOPIC_PREFIX).and_then(|item| self.lake.items.get(item)) else {
+                continue;
+            };
+            if !self.lanes.contains_key(&topic.name) {
+                let lane = self.open_lane(Arc::clone(tables), topic.clone(), 0).await?;
+                self.lanes.insert(topic.name, lane);
+            }
+        }
+        Ok(())
+    }
+
+    /// Begins at the lake's positions.
+    async fn open_lane(&self, tables: Arc<ItemTables>, topic: TopicInfo, failures: u32) -> Result<Lane, LakeError> {
+        tables.changes.ensure(&[(TOPIC_PROPERTY, topic.id.to_string())]).await?;
+        if tables.changes.property(TOPIC_PROPERTY).await != Some(topic.id.to_string()) {
+            return Err(LakeError::TopicRecreated { topic: topic.name });
+        }
+        tables.changes.refresh().await?;
+        let mut next = Vec::new();
+        for partition in 0..topic.partitions {
+            let committed = tables.changes.transaction(&app_id(&topic, partition)).await?;
+            let position = committed.map_or(0, |last| u64::try_from(last).unwrap_or_default() + 1);
+            self.lake.progress.set(&topic.name, partition, position);
+            next.push(position);
+        }
+        self.lake.progress.announce();
+        let (out, batches) = mpsc::channel(1);
+        let committer = Committer {
+            lake: Arc::clone(&self.lake),
+            tables: Arc::clone(&tables),
+            topic: topic.clone(),
+            encoders: Arc::clone(&self.encoders),
+            cancel: self.cancel.clone(),
+        };
+        let task = tokio::spawn(committer.run(batches));
+        Ok(Lane { tables, topic, next, open: None, out, task, failures })
+    }
+
+    /// Reopens lanes whose task ended.
+    async fn replace_failed(&mut self) -> Result<(), LakeError> {
+        let failed: Vec<String> =
+            self.lanes.iter().filter(|(_, lane)| lane.task.is_finished()).map(|(topic, _)| topic.clone()).collect();
+        for topic in failed {
+            let Some(lane) = self.lanes.remove(&topic) else { continue };
+            let item = lane.tables.layout.code.clone();
+            let failures = match lane.task.await {
+                Ok(Err(LakeError::Conflict { .. })) => {
+                    self.lake.metrics.conflicts.inc();
+                    tracing::info!(item, "another writer was faster, reading its positions");
+                    0
+                }
+                Ok(Err(error)) => {
+                    self.lake.metrics.failures.with_label_values(&[item.as_str()]).inc();
+                    tracing::error!(item, error = &error as &dyn std::error::Error, "writing failed, beginning again");
+                    lane.failures + 1
+                }
+                Ok(Ok(())) => 0,
+                Err(_) => lane.failures + 1,
+            };
+            if failures > 0 {
+                let pause = RETRY_MIN.saturating_mul(1 << failures.min(8)).min(RETRY_MAX);
+                tokio::select! {
+                    () = tokio::time::sleep(pause) => {}
+                    () = self.cancel.cancelled() => {}
+                }
+            }
+            let lane = self.open_lane(lane.tables, lane.topic, failures).await?;
+            self.lanes.insert(topic, lane);
+        }
+        Ok(())
+    }
+
+    /// Fetches once from each partition of a topic. Answers true when something came.
+    async fn fetch(&mut self, topic: &str) -> Result<bool, LakeError> {
+        let mut moved = false;
+        let partitions = self.lanes.get(topic).map_or(0, |lane| lane.topic.partitions);
+        let mut lag = 0;
+        for partition in 0..partitions {
+            let Some(lane) = self.lanes.get(topic) else { break };
+            let next = lane.next[partition as usize];
+            let end = self.bus.end_offset(topic, partition).await?;
+            lag += end.saturating_sub(next);
+            if end < next {
+                return Err(LakeError::TopicRecreated { topic: topic.to_owned() });
+            }
+            if end == next || lane.is_full(&self.lake.options) {
+                continue;
+            }
+            let Some(permits) = self.take_budget().await else { return Ok(moved) };
+            let records = self.bus.fetch(topic, partition, next, FETCH_BYTES).await?;
+            moved |= !records.is_empty();
+            let now = self.lake.clock.monotonic();
+            if let Some(lane) = self.lanes.get_mut(topic)
+                && let Err(error) = lane.add(partition, records, permits, now)
+            {
+                // The lane begins again; a damaged message stops its item, loudly, and no other.
+                self.lake.metrics.failures.with_label_values(&[lane.tables.layout.code.as_str()]).inc();
+                tracing::error!(topic, error = &error as &dyn std::error::Error, "a message cannot be written");
+                lane.open = None;
+                lane.task.abort();
+            }
+        }
+        if let Some(lane) = self.lanes.get(topic) {
+            let lag = i64::try_from(lag).unwrap_or(i64::MAX);
+            self.lake.metrics.lag_messages.with_label_values(&[lane.tables.layout.code.as_str()]).set(lag);
+        }
+        Ok(moved)
+    }
+
+    /// Permits for one fetch. When there are none, everything collected is sent off first.
+    async fn take_budget(&mut self) -> Option<OwnedSemaphorePermit> {
+        let wanted = u32::try_from(FETCH_BYTES / PERMIT_BYTES).unwrap_or(u32::MAX);
+        if let Ok(permits) = Arc::clone(&self.budget).try_acquire_many_owned(wanted) {
+            return Some(permits);
+        }
+        self.send_due(true).await;
+        tokio::select! {
+            permits = Arc::clone(&self.budget).acquire_many_owned(wanted) => permits.ok(),
+            // A lane that failed gives its permits back when it is replaced.
+            () = tokio::time::sleep(TOPICS_EVERY) => None,
+            () = self.cancel.cancelled() => None,
+        }
+    }
+
+    /// Hands full or old micro-batches, or all of them, to their lanes.
+    async fn send_due(&mut self, all: bool) -> bool {
+        let now = self.lake.clock.monotonic();
+        let mut sent = false;
+        for lane in self.lanes.values_mut() {
+            let due = lane.open.as_ref().is_some_and(|open| {
+                all || lane.is_full(&self.lake.options) || now.saturating_sub(open.since) >= self.lake.options.batch_delay
+            });
+            if due && let Some(open) = lane.open.take() {
+                match lane.out.try_send(open) {
+                    Ok(()) => sent = true,
+                    Err(mpsc::error::TrySendError::Full(open)) => lane.open = Some(open),
+                    // The task ended; the lane will be replaced and the rows fetched again.
+                    Err(mpsc::error::TrySendError::Closed(_)) => {}
+                }
+            }
+        }
+        sent
+    }
+
+    /// Sleeps until a message, a commit or the next micro-batch is due.
+    async fn sleep(&self) {
+        let collecting = self.lanes.values().any(|lane| lane.open.is_some());
+        let pause = if collecting { Duration::from_millis(5) } else { TOPICS_EVERY };
+        let waits: FuturesUnordered<_> = self
+            .lanes
+            .values()
+            .filter(|lane| !lane.is_full(&self.lake.options))
+            .flat_map(|lane| lane.next.iter().enumerate().map(move |(partition, next)| (lane, partition, *next)))
+            .map(|(lane, partition, next)| {
+                let partition = u32::try_from(partition).unwrap_or(u32::MAX);
+                async move {
+                    match self.bus.wait(&lane.topic.name, partition, next, pause).await {
+                        Ok(end) if end > next => {}
+                        _ => futures::future::pending().await,
+                    }
+                }
+            })
+            .collect();
+        let mut waits = waits;
+        tokio::select! {
+            Some(()) = waits.next() => {}
+            () = tokio::time::sleep(pause) => {}
+            () = self.cancel.cancelled() => {}
+        }
+    }
+
+    /// Commits what was fetched.
+    async fn drain(&mut self) -> Result<(), LakeError> {
+        let mut outcome = Ok(());
+        for (_, lane) in std::mem::take(&mut self.lanes) {
+            if let Some(open) = lane.open
+                && lane.out.send(open).await.is_err()
+            {
+                tracing::warn!(item = lane.tables.layout.code, "rows stay on the bus: their lane had failed");
+            }
+            drop(lane.out);
+            match lane.task.await {
+                Ok(Ok(()) | Err(LakeError::Conflict { .. })) => {}
+                Ok(Err(error)) => outcome = Err(error),
+                Err(_) => outcome = Err(LakeError::Task),
+            }
+        }
+        outcome
+    }
+}
+
+impl Lane {
+    fn is_full(&self, options: &crate::LakeOptions) -> bool {
+        self.open.as_ref().is_some_and(|open| open.rows >= options.batch_rows || open.bytes >= options.batch_bytes)
+    }
+
+    fn add(
+        &mut self,
+        partition: u32,
+        records: Vec<Record>,
+        permits: OwnedSemaphorePermit,
+        now: Duration,
+    ) -> Result<(), LakeError> {
+        if records.is_empty() {
+            return Ok(());
+        }
+        let open = self.open.get_or_insert_with(|| MicroBatch {
+            batches: Vec::new(),
+            offsets: BTreeMap::new(),
+            rows: 0,
+            bytes: 0,
+            since: now,
+            permits: Vec::new(),
+        });
+        let mut permits = permits;
+        let bytes: usize = records.iter().map(|record| record.payload.len()).sum();
+        // Give back what the fetch did not use.
+        let used = bytes.div_ceil(PERMIT_BYTES).min(permits.num_permits());
+        drop(permits.split(permits.num_permits() - used));
+        open.permits.push(permits);
+        for record in records {
+            let damaged = |reason| LakeError::DamagedMessage {
+                topic: self.topic.name.clone(),
+                partition,
+                offset: record.offset,
+                reason,
+            };
+            let next = &mut self.next[partition as usize];
+            if record.offset != *next {
+                return Err(damaged("a message before it is missing"));
+            }
+            *next += 1;
+            open.bytes += record.payload.len();
+            let batches = decode(&self.tables.layout, &record).map_err(damaged)?;
+            open.rows += batches.iter().map(RecordBatch::num_rows).sum::<usize>();
+            open.batches.extend(batches);
+            let offsets = open.offsets.entry(partition).or_insert((record.offset, record.offset));
+            offsets.1 = record.offset;
+        }
+        Ok(())
+    }
+}
+
+/// Reads a message without copying it. A column that a later catalogue added is null in older messages.
+fn decode(layout: &ItemLayout, record: &Record) -> Result<Vec<RecordBatch>, &'static str> {
+    if record.headers.item != layout.code {
+        return Err("it belongs to another item");
+    }
+    let mut decoder = StreamDecoder::new();
+    let mut buffer = Buffer::from(record.payload.clone());
+    let mut batches = Vec::new();
+    while !buffer.is_empty() {
+        match decoder.decode(&mut buffer) {
+            Ok(Some(batch)) => batches.push(conform(layout, &batch)?),
+            Ok(None) => {}
+            Err(_) => return Err("it is not an Arrow stream"),
+        }
+    }
+    decoder.finish().map_err(|_| "its Arrow stream is cut off")?;
+    Ok(batches)
+}
+
+fn conform(layout: &ItemLayout, batch: &RecordBatch) -> Result<RecordBatch, &'static str> {
+    let fields = layout.schema.fields().iter();
+    let columns = fields.map(|field| match batch.column_by_name(field.name()) {
+        Some(column) if column.data_type() == field.data_type() => Ok(Arc::clone(column)),
+        Some(_) => Err("a column has another type"),
+        None => Ok(arrow::array::new_null_array(field.data_type(), batch.num_rows())),
+    });
+    let columns = columns.collect::<Result<Vec<_>, _>>()?;
+    if batch.schema().fields().iter().any(|field| layout.schema.index_of(field.name()).is_err()) {
+        return Err("it has a column that the item does not have");
+    }
+    RecordBatch::try_new(Arc::clone(&layout.schema), columns).map_err(|_| "a required column is missing or null")
+}
+
+/// Encodes and commits the micro-batches of one item.
+struct Committer {
+    lake: Arc<Lake>,
+    tables: Arc<ItemTables>,
+    topic: TopicInfo,
+    encoders: Arc<Semaphore>,
+    cancel: CancellationToken,
+}
+
+/// Files of a micro-batch that wait for their commit.
+struct Encoded {
+    files: Vec<NewFile>,
+    offsets: BTreeMap<u32, (u64, u64)>,
+    rows: usize,
+    _permits: Vec<OwnedSemaphorePermit>,
+}
+
+impl Committer {
+    async fn run(self, batches: mpsc::Receiver<MicroBatch>) -> Result<(), LakeError> {
+        let batches = futures::stream::unfold(batches, |mut batches| async move {
+            batches.recv().await.map(|batch| (batch, batches))
+        });
+        let encoded = batches.map(|batch| self.encode(batch)).buffered(self.lake.options.encoders.max(1));
+        let mut encoded = std::pin::pin!(encoded);
+        while let Some(next) = encoded.try_next().await? {
+            self.commit(next).await?;
+        }
+        Ok(())
+    }
+
+    async fn encode(&self, batch: MicroBatch) -> Result<Encoded, LakeError> {
+        let _encoder = self.encoders.acquire().await.map_err(|_| LakeError::Task)?;
+        let mut by_date: BTreeMap<NaiveDate, Vec<RecordBatch>> = BTreeMap::new();
+        for rows in batch.batches {
+            for (date, part) in by_ingest_date(&self.tables.layout, rows)? {
+                by_date.entry(date).or_default().push(part);
+            }
+        }
+        let mut files = Vec::new();
+        for (date, rows) in by_date {
+            let layout = Arc::clone(&self.tables.layout);
+            let now = self.lake.clock.now();
+            let sync = self.lake.options.sync;
+            let file = create_file(&self.tables, Target::Changes(date), now, sync, move || Sorted::new(&layout, rows));
+            files.push(file.await?);
+        }
+        Ok(Encoded { files, offsets: batch.offsets, rows: batch.rows, _permits: batch.permits })
+    }
+
+    async fn commit(&self, encoded: Encoded) -> Result<(), LakeError> {
+        let started = self.lake.clock.monotonic();
+        let transactions = encoded.offsets.iter().map(|(partition, (first, last))| {
+            let before = first.checked_sub(1).map(signed);
+            (app_id(&self.topic, *partition), before, signed(*last))
+        });
+        let commit = Commit {
+            added: encoded.files.iter().map(|new| new.file.clone()).collect(),
+            removed: Vec::new(),
+            transactions: transactions.collect(),
+            data_change: true,
+            now: self.lake.clock.now().0,
+        };
+        let outcome = self.commit_until_known(&commit).await;
+        if !matches!(outcome, Err(LakeError::Log { .. } | LakeError::Store(_))) {
+            // Known to be committed, or known to be given up: then the files are orphans that upkeep deletes.
+            commit.added.iter().for_each(|file| self.tables.changes.end_file(&file.path));
+        }
+        outcome?;
+        let elapsed = self.lake.clock.monotonic().saturating_sub(started);
+        self.lake.metrics.commit_seconds.observe(elapsed.as_secs_f64());
+        let item = self.tables.layout.code.as_str();
+        self.lake.metrics.committed_rows.with_label_values(&[item]).inc_by(encoded.rows as u64);
+        self.lake.show_files(&self.tables);
+        for (partition, (_, last)) in &encoded.offsets {
+            self.lake.progress.set(&self.topic.name, *partition, last + 1);
+        }
+        self.lake.upkeep.touched(item, self.lake.clock.monotonic());
+        self.lake.progress.announce();
+        self.lake.index_files(&self.tables, encoded.files).await
+    }
+
+    /// Repeats a commit whose outcome is unknown until it is known (LAKE-2): each attempt first reads the log and
+    /// finds the commit if it happened.
+    async fn commit_until_known(&self, commit: &Commit) -> Result<(), LakeError> {
+        let mut pause = RETRY_MIN;
+        loop {
+            match self.tables.changes.commit(commit).await {
+                Ok(_) => return Ok(()),
+                Err(error @ (LakeError::Log { .. } | LakeError::Store(_))) => {
+                    let item = self.tables.layout.code.as_str();
+                    self.lake.metrics.failures.with_label_values(&[item]).inc();
+                    tracing::warn!(item, error = &error as &dyn std::error::Error, "outcome of a commit is unknown");
+                    tokio::select! {
+                        () = tokio::time::sleep(pause) => {}
+                        () = self.cancel.cancelled() => return Err(error),
+                    }
+                    pause = (pause * 2).min(RETRY_MAX);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
+impl Lake {
+    /// Adds files to the point index.
+    pub(crate) async fn index_files(&self, tables: &ItemTables, files: Vec<NewFile>) -> Result<(), LakeError> {
+        let (index, item) = (Arc::clone(&self.index), tables.layout.no);
+        let indexing = tokio::task::spawn_blocking(move || {
+            files.into_iter().try_for_each(|new| match file_id(&new.file.path) {
+                Some(file) => index.add(item, file, new.entries),
+                None => Ok(()),
+            })
+        });
+        indexing.await.map_err(|_| LakeError::Task)?
+    }
+}
+
+/// Names a partition of a topic in the log, for this life of the topic.
+fn app_id(topic: &TopicInfo, partition: u32) -> String {
+    format!("{}/{}/{partition}", topic.name, topic.id)
+}
+
+fn signed(offset: u64) -> i64 {
+    i64::try_from(offset).unwrap_or(i64::MAX)
+}
