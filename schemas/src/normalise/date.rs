@@ -384,9 +384,12 @@ mod tests {
     proptest! {
         #[test]
         fn any_text_gives_an_answer(raw in "\\PC{0,20}|[0-9./年月日时分 :T+-]{0,24}") {
-            drop(date(&raw));
-            drop(month(&raw));
-            drop(timestamp(&raw));
+            // A day is a day in each of the three readings.
+            if let Ok(Some(day)) = date(&raw) {
+                prop_assert_eq!(month(&raw).is_ok(), true);
+                prop_assert_eq!(timestamp(&raw).is_ok(), true);
+                prop_assert_eq!(date(&day.format("%Y-%m-%d").to_string()), Ok(Some(day)));
+            }
         }
 
         #[test]

@@ -262,8 +262,11 @@ mod tests {
     proptest! {
         #[test]
         fn any_text_gives_an_answer(raw in "\\PC{0,20}|[-+0-9,.eE万元%()￥ ]{0,20}", precision in 1u8..=38, scale in 0i8..=10) {
-            drop(decimal(&raw, precision, scale.min(precision as i8)));
-            drop(integer(&raw));
+            let limit = 10i128.pow(u32::from(precision));
+            if let Ok(Some(value)) = decimal(&raw, precision, scale.min(precision as i8)) {
+                prop_assert!(value.abs() < limit);
+            }
+            prop_assert_eq!(integer(&raw).is_ok_and(|n| n.is_none()), half_width(&raw).is_empty());
         }
 
         #[test]
