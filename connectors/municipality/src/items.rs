@@ -122,3 +122,31 @@ macro_rules! items {
     )*};
 }
 pub(crate) use items;
+
+/// Calls `f` with (number, key, fields) of every item.
+pub fn each(mut f: impl FnMut(usize, &'static [&'static str], &'static [(&'static str, &'static str)])) {
+    macro_rules! call {
+        ($($module:ident::{$($name:ident),*},)*) => {$($(
+            f($module::$name::NO, $module::$name::KEY, $module::$name::FIELDS);
+        )*)*};
+    }
+    call! {
+        civil_affairs::{SubsistenceAllowanceHousehold, SubsistenceAllowanceMember, ExtremePovertySupport, SubsistenceMarginalHousehold, RigidExpenditureHousehold, TemporaryAssistance, AssistancePayment, AssistanceApplication, DeclaredHouseholdMember, VerificationAuthorization, BankDeposit, SecuritiesHolding, InsurancePolicy, NonbankPaymentBalance, ChildWelfareGuarantee, DisabilityTwoSubsidies, ElderlyAllowance, MarriageRegistration, CremationRecord},
+        public_security::{ResidentIdentity, HouseholdRegisterMember, HouseholdMigration, DeathCancellation, ResidencePermit, MotorVehicle, ExitEntryRecord},
+        judicial_administration::{PrisonInmate, CompulsoryIsolationRehab},
+        human_resources_social_security::{PensionContribution, EmployeePensionBenefit, ResidentPensionBenefit, UnemploymentBenefit, WorkInjuryBenefit, EmploymentRegistration, UnemploymentRegistration, PublicWelfarePost},
+        natural_resources::{RealEstateOwnership, RealEstateTransfer},
+        housing_urban_rural::{PresaleContract, HousingGuarantee, RuralDilapidatedHouse},
+        housing_provident_fund::{ProvidentFundAccount, ProvidentFundWithdrawal},
+        agriculture_rural_affairs::{RelapseMonitoringPerson, LandContractRight, AgriSubsidyPayment, FarmMachinery, FishingVessel},
+        health_commission::{BirthCertificate, SevereMentalDisorder, FamilyPlanningSupport},
+        veterans_affairs::{PreferentialTreatmentPerson, PreferentialTreatmentPayment},
+        emergency_management::{DisasterReliefPerson, DisasterDamagedHouse},
+        education::{StudentEnrolment, StudentFinancialAid, StudentOriginLoan},
+        medical_insurance::{MedicalInsuranceEnrolment, MedicalSettlement, ChronicDiseaseQualification, HighMedicalCostAlert, MedicalAssistancePayment, InsuranceContributionSubsidy},
+        taxation::{IndividualIncomeTax, VehiclePurchaseTax},
+        market_regulation::{EnterpriseRole, ShareholderContribution, IndividualBusiness},
+        disabled_persons_federation::{DisabilityCertificate, DisabilityRehabilitationAid},
+        trade_union::{DistressedWorker, DistressedWorkerAid},
+    }
+}

@@ -1,7 +1,8 @@
 //! A simulated city whose departments export all 73 items in their own dirty formats, with the truth beside them.
 //!
-//! In reading order: the seam to the exports ([`row`]); the items as types ([`items`]); the ground of the city (`place`,
-//! `name`, `number`, `calendar`, `chance`, `city`); the lives (`life`).
+//! [`generate`] makes a city on disk. In reading order: the seam to the exports ([`row`]); the items as types ([`items`]);
+//! the ground of the city (`place`, `name`, `number`, `calendar`, `chance`, `city`, `parameters`); the lives (`life`,
+//! `scribe`); what is true of every application (`truth`); the departments' files ([`export`]).
 
 pub mod row;
 
@@ -9,6 +10,7 @@ mod calendar;
 mod chance;
 mod city;
 pub mod export;
+mod generate;
 pub mod items;
 mod life;
 mod name;
@@ -16,5 +18,7 @@ mod number;
 mod parameters;
 mod place;
 mod scribe;
+mod truth;
 
 pub use city::CityOptions;
+pub use generate::{CityError, CitySummary, ItemRows, Progress, generate};

@@ -18,14 +18,14 @@ const DOTTED: [(&str, bool); 6] = [
 
 /// The parsed name tables.
 #[derive(Debug)]
-pub struct Names {
+pub(crate) struct Names {
     surnames: Vec<(&'static str, u32)>,
     weights: Vec<u32>,
     given: Vec<(bool, i32, Vec<char>)>,
 }
 
 /// The name tables, parsed once.
-pub fn names() -> &'static Names {
+pub(crate) fn names() -> &'static Names {
     static NAMES: OnceLock<Names> = OnceLock::new();
     NAMES.get_or_init(|| {
         let surnames: Vec<(&str, u32)> = SURNAMES
@@ -47,12 +47,12 @@ pub fn names() -> &'static Names {
 
 impl Names {
     /// A surname by its frequency.
-    pub fn surname(&self, chance: &mut Chance) -> &'static str {
+    pub(crate) fn surname(&self, chance: &mut Chance) -> &'static str {
         self.surnames[chance.weighted(&self.weights)].0
     }
 
     /// A given name usual for the sex and the year of birth.
-    pub fn given(&self, female: bool, year: i32, chance: &mut Chance) -> String {
+    pub(crate) fn given(&self, female: bool, year: i32, chance: &mut Chance) -> String {
         let chars = self
             .given
             .iter()
@@ -73,12 +73,12 @@ impl Names {
     }
 
     /// A full name; `surname` is the father's when known.
-    pub fn full(&self, surname: &str, female: bool, year: i32, chance: &mut Chance) -> String {
+    pub(crate) fn full(&self, surname: &str, female: bool, year: i32, chance: &mut Chance) -> String {
         format!("{surname}{}", self.given(female, year, chance))
     }
 
     /// A name with a separation dot.
-    pub fn dotted(&self, female: bool, chance: &mut Chance) -> &'static str {
+    pub(crate) fn dotted(&self, female: bool, chance: &mut Chance) -> &'static str {
         loop {
             let (name, f) = chance.pick(&DOTTED);
             if *f == female {

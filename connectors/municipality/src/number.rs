@@ -10,7 +10,7 @@ const VIN_ALPHABET: &[u8; 33] = b"0123456789ABCDEFGHJKLMNPRSTUVWXYZ";
 
 /// Citizen number of (division, birth date, sequence 0 to 999); an odd sequence is a man's.
 #[must_use]
-pub fn citizen(division: u32, birth: NaiveDate, sequence: u32) -> String {
+pub(crate) fn citizen(division: u32, birth: NaiveDate, sequence: u32) -> String {
     let mut number = format!(
         "{division:06}{:04}{:02}{:02}{:03}",
         birth.year(),
@@ -26,7 +26,7 @@ pub fn citizen(division: u32, birth: NaiveDate, sequence: u32) -> String {
 /// Unified social credit code: `kind` is the registering department and category (`91` company, `92` individual
 /// business, `93` cooperative, `12` public institution, `11` authority), `serial` is at most 31⁸.
 #[must_use]
-pub fn credit(kind: &str, division: u32, serial: u64) -> String {
+pub(crate) fn credit(kind: &str, division: u32, serial: u64) -> String {
     let mut code = format!("{kind}{division:06}");
     // The organisation code (GB 11714): eight characters and a check character, here without letters X as digit 11.
     let mut body = [b'0'; 8];
@@ -52,7 +52,7 @@ pub fn credit(kind: &str, division: u32, serial: u64) -> String {
 
 /// Vehicle identification number of a serial, with its check digit.
 #[must_use]
-pub fn vin(maker: &str, serial: u64) -> String {
+pub(crate) fn vin(maker: &str, serial: u64) -> String {
     let mut body = format!("{maker:.3}");
     let mut rest = serial;
     let mut tail = Vec::with_capacity(14);
@@ -78,7 +78,7 @@ pub fn vin(maker: &str, serial: u64) -> String {
 
 /// Real-estate unit: county, cadastral area and parcel, `F` and a building unit of eight digits.
 #[must_use]
-pub fn real_estate_unit(town: u64, serial: u64) -> String {
+pub(crate) fn real_estate_unit(town: u64, serial: u64) -> String {
     format!("{:09}{:03}GB{:05}F{:08}", town % 1_000_000_000, serial / 5_000_000 % 1000, serial / 50 % 100_000, serial % 100_000_000)
 }
 

@@ -7,34 +7,34 @@ const ORIGINS: &str = include_str!("../data/origins.csv");
 
 /// A village or neighbourhood.
 #[derive(Debug, Clone)]
-pub struct Village {
+pub(crate) struct Village {
     /// GB/T 10114, 12 digits.
-    pub code: &'static str,
+    pub(crate) code: &'static str,
     /// Name as published.
-    pub name: &'static str,
+    pub(crate) name: &'static str,
     /// GB/T 10114, 9 digits.
-    pub town: &'static str,
+    pub(crate) town: &'static str,
     /// Name of the town.
-    pub town_name: &'static str,
+    pub(crate) town_name: &'static str,
     /// Towns count as rural, street offices as urban.
-    pub rural: bool,
+    pub(crate) rural: bool,
 }
 
 /// A county with its villages.
 #[derive(Debug, Clone)]
-pub struct County {
+pub(crate) struct County {
     /// GB/T 2260.
-    pub code: u32,
+    pub(crate) code: u32,
     /// The same as text.
-    pub code_text: &'static str,
+    pub(crate) code_text: &'static str,
     /// Name as published.
-    pub name: &'static str,
+    pub(crate) name: &'static str,
     /// Villages in order of their codes.
-    pub villages: Vec<Village>,
+    pub(crate) villages: Vec<Village>,
 }
 
 /// All counties of the table, in the order in which a city takes them: the four of Weihai first.
-pub fn counties() -> &'static [County] {
+pub(crate) fn counties() -> &'static [County] {
     static COUNTIES: OnceLock<Vec<County>> = OnceLock::new();
     COUNTIES.get_or_init(|| {
         let mut all: Vec<County> = Vec::new();
@@ -54,7 +54,7 @@ pub fn counties() -> &'static [County] {
 }
 
 /// Codes of the counties migrants were born in.
-pub fn origins() -> &'static [(u32, &'static str)] {
+pub(crate) fn origins() -> &'static [(u32, &'static str)] {
     static ALL: OnceLock<Vec<(u32, &'static str)>> = OnceLock::new();
     ALL.get_or_init(|| {
         ORIGINS
