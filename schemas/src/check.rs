@@ -13,7 +13,7 @@ use arrow::array::{
     Array, AsArray, BooleanArray, Date32Array, Decimal128Array, RecordBatch, StringArray, TimestampMillisecondArray,
 };
 use arrow::datatypes::{DataType, Date32Type, Decimal128Type, TimestampMillisecondType};
-use chrono::{Datelike, NaiveDate};
+use chrono::NaiveDate;
 
 use crate::code_table::{CodeTable, Membership, TableKind};
 use crate::envelope;
@@ -118,7 +118,7 @@ struct Column {
 #[derive(Debug)]
 enum Values {
     Text(Option<Arc<CodeTable>>),
-    Date { month: bool },
+    Date,
     Timestamp,
     Decimal { limit: i128 },
     Free,
@@ -137,7 +137,7 @@ impl Checker {
                 null_delete: key.then_some(Rule::KeyPresent),
                 values: match field.ty {
                     FieldType::Utf8 => Values::Text(field.table.clone()),
-                    FieldType::Date32 => Values::Date { month: field.is_month() },
+                    FieldType::Date32 => Values::Date,
                     FieldType::TimestampMs => Values::Timestamp,
                     FieldType::Decimal { precision, .. } => Values::Decimal { limit: 10i128.pow(u32::from(precision)) },
                     FieldType::Int32 | FieldType::Int64 | FieldType::Boolean => Values::Free,
@@ -170,7 +170,7 @@ impl Checker {
                     Values::Timestamp.check(values, today, &mut problems);
                 }
                 Some(values) if name == envelope::DATA_DATE => {
-                    Values::Date { month: false }.check(values, today, &mut problems);
+                    Values::Date.check(values, today, &mut problems);
                 }
                 Some(values) => record_ids(values.as_string(), &mut problems),
                 None => {}
@@ -257,7 +257,7 @@ impl Values {
         match self {
             Self::Free => {}
             Self::Text(table) => texts(values.as_string(), table.as_deref(), today, problems),
-            Self::Date { month } => dates(values.as_primitive::<Date32Type>(), *month, problems),
+            Self::Date => dates(values.as_primitive::<Date32Type>(), problems),
             Self::Timestamp => timestamps(values.as_primitive::<TimestampMillisecondType>(), problems),
             Self::Decimal { limit } => decimals(values.as_primitive::<Decimal128Type>(), *limit, problems),
         }
@@ -303,8 +303,8 @@ fn coded(value: &str, table: &CodeTable, today: NaiveDate) -> Option<Rule> {
         TableKind::CreditCodeOrSelf if value == "SELF" => None,
         TableKind::CreditCodeOrSelf => uscc::verify(value).err(),
         kind => match (table.membership(value), kind) {
-            (Membership::Member, _) => None,
-            (Membership::Retired, _) => Some(Rule::DivisionInForce),
+            // Records outlive mergers of counties: a code that was in force when the row was written stays true.
+            (Membership::Member | Membership::Retired, _) => None,
             (Membership::Unknown, TableKind::Division | TableKind::TownOrVillage) => Some(Rule::DivisionExists),
             (Membership::Unknown, _) => Some(Rule::CodeListed),
             (Membership::Malformed, _) => Some(Rule::CodePattern),
@@ -317,14 +317,11 @@ fn plausible_days() -> Option<(i32, i32)> {
     Some((date::days(NaiveDate::from_ymd_opt(1850, 1, 1)?), date::days(NaiveDate::from_ymd_opt(2199, 12, 31)?)))
 }
 
-fn dates(values: &Date32Array, month: bool, problems: &mut Problems) {
+fn dates(values: &Date32Array, problems: &mut Problems) {
     let Some((first, last)) = plausible_days() else { return };
     for (row, value) in values.iter().enumerate() {
-        let Some(day) = value else { continue };
-        if day != NO_END && !(first..=last).contains(&day) {
+        if value.is_some_and(|day| day != NO_END && !(first..=last).contains(&day)) {
             problems.add(row, Rule::DatePlausible);
-        } else if month && date::from_days(day).is_none_or(|d| d.day() != 1) {
-            problems.add(row, Rule::MonthFirstDay);
         }
     }
 }

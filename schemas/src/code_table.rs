@@ -27,7 +27,7 @@ pub const TOWN_OR_VILLAGE: &str = "GBT10114";
 pub enum Membership {
     /// One of its codes.
     Member,
-    /// Was a code once.
+    /// Was a code once; rows that were written then keep it.
     Retired,
     /// Has not the shape of its codes.
     Malformed,
@@ -85,7 +85,11 @@ impl CodeTable {
     pub fn membership(&self, value: &str) -> Membership {
         match self.kind {
             TableKind::Values => {
-                if self.index.contains_key(value) { Membership::Member } else { Membership::Unknown }
+                if self.index.contains_key(value) {
+                    Membership::Member
+                } else {
+                    Membership::Unknown
+                }
             }
             TableKind::Pattern => {
                 if self.index.contains_key(value) || self.regex.as_ref().is_some_and(|r| r.is_match(value)) {
@@ -105,9 +109,9 @@ impl CodeTable {
         }
     }
 
-    /// Whether the value is one of the table's codes today.
+    /// Whether a row may hold the value: a code in force, or one that was.
     pub fn accepts(&self, value: &str) -> bool {
-        self.membership(value) == Membership::Member
+        matches!(self.membership(value), Membership::Member | Membership::Retired)
     }
 
     /// What a code means; also the division's name for division codes.

@@ -137,7 +137,11 @@ fn compare_fields(item: &str, old: &Field, new: &Field, changes: &mut Changes) {
         _ => {}
     }
     if new.level < old.level {
-        changes.refuse(at(), format!("level {} became {}", old.level, new.level), "stored values would open to more readers");
+        changes.refuse(
+            at(),
+            format!("level {} became {}", old.level, new.level),
+            "stored values would open to more readers",
+        );
     } else if new.level > old.level {
         changes.allow(at(), format!("level {} became {}", old.level, new.level), "policies decide by the newest level");
     }

@@ -1,9 +1,8 @@
 //! Which administrative divisions exist (GB/T 2260 with its yearly updates, plus statistical development zones).
 //!
-//! A six-digit number that looks right is not a division: `371081` was Wendeng city until 2013 and is Wendeng district
-//! `371003` since. Access is decided by county, so a stale code would make a row invisible to its own county; the
-//! list therefore keeps retired codes apart and a check can tell its reader which of the two it met. Names are those of
-//! the last revision that held the code.
+//! A six-digit number that looks right is not a division. Nor is every division in force: `371081` was Wendeng city
+//! until 2013 and is Wendeng district `371003` since, and records of that time keep the code that they were written
+//! with. Retired codes are therefore kept, and kept apart. Names are those of the last revision that held the code.
 //!
 //! The data file names its sources and licences. Codes that came and went between the revisions it was made from are
 //! not known as retired.
@@ -41,7 +40,7 @@ impl Division {
         format!("{:06}", self.code)
     }
 
-    /// Whether rows may use the code.
+    /// Whether new rows should use the code.
     pub fn is_in_force(&self) -> bool {
         !matches!(self.standing, Standing::Retired { .. })
     }

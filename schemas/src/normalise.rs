@@ -50,7 +50,7 @@ pub enum Value<'a> {
 
 /// Reads one value of a field; empty text is `None`.
 ///
-/// Dates in the form of a month are taken by month fields only (their first day). `today` bounds birth dates in
+/// Dates in the form of a month are taken by month fields only (as their first day). `today` bounds birth dates in
 /// citizen numbers.
 ///
 /// # Errors

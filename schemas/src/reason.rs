@@ -72,9 +72,12 @@ impl Reason {
                 "the text is not in the declared encoding",
                 "export again in the agreed encoding (UTF-8, GB18030 or GBK)",
             ),
-            Self::MissingRequired => {
-                advice("必填项为空", "请补填该项后重新报送", "a required field is empty", "fill the field in and send the row again")
-            }
+            Self::MissingRequired => advice(
+                "必填项为空",
+                "请补填该项后重新报送",
+                "a required field is empty",
+                "fill the field in and send the row again",
+            ),
             Self::TypeMismatch => advice(
                 "数据类型不符",
                 "请按目录规定的数据类型填写",
@@ -93,18 +96,24 @@ impl Reason {
                 "the identification number breaks its standard",
                 "compare with the original document and correct the number",
             ),
-            Self::InvalidDate => {
-                advice("日期无效", "请填写真实存在的日期，如 2026-03-01", "the date is not valid", "give a day that exists, such as 2026-03-01")
-            }
+            Self::InvalidDate => advice(
+                "日期无效",
+                "请填写真实存在的日期，如 2026-03-01",
+                "the date is not valid",
+                "give a day that exists, such as 2026-03-01",
+            ),
             Self::UnknownCode => advice(
                 "代码不在代码表内",
                 "请改用代码表中的代码，或在映射中补充该代码的转换",
                 "the code is not in its table",
                 "use a code of the table, or add the code to the mapping's translation",
             ),
-            Self::Range => {
-                advice("数值超出允许范围", "请核对数值及其单位", "the value is out of range", "check the value and its unit")
-            }
+            Self::Range => advice(
+                "数值超出允许范围",
+                "请核对数值及其单位",
+                "the value is out of range",
+                "check the value and its unit",
+            ),
             Self::DuplicateKeyConflict => advice(
                 "同一主键的同一版本内容不一致",
                 "请保留正确的一行，或给出不同的更新时间",
@@ -117,7 +126,9 @@ impl Reason {
                 "the columns differ from what was agreed",
                 "restore the agreed columns, or update the mapping and send again",
             ),
-            Self::Oversize => advice("内容过长", "请缩短内容或拆分批次", "the content is too long", "shorten it or split the batch"),
+            Self::Oversize => {
+                advice("内容过长", "请缩短内容或拆分批次", "the content is too long", "shorten it or split the batch")
+            }
             Self::SignatureInvalid => advice(
                 "签名验证失败",
                 "请核对签名证书和原文后重新签名",
@@ -167,18 +178,14 @@ vocabulary! {
         CodeListed = "code_listed",
         /// Fits the code table's pattern.
         CodePattern = "code_pattern",
-        /// The division exists.
+        /// The division exists or existed.
         DivisionExists = "division_exists",
-        /// The division is in force.
-        DivisionInForce = "division_in_force",
         /// A known form of a date.
         DateForm = "date_form",
         /// A day of the calendar.
         DateExists = "date_exists",
         /// Between 1850 and 2199, or 9999-12-31 for no end.
         DatePlausible = "date_plausible",
-        /// A month is its first day.
-        MonthFirstDay = "month_first_day",
         /// A known form of a point in time.
         TimestampForm = "timestamp_form",
         /// A known form of a number.
@@ -218,12 +225,8 @@ impl Rule {
             | Self::CreditCodeShape
             | Self::CreditCodeCheckCharacter => Reason::InvalidIdNumber,
             Self::IdCutBySpreadsheet | Self::NumberFraction => Reason::PrecisionLoss,
-            Self::CodeListed | Self::CodePattern | Self::DivisionExists | Self::DivisionInForce | Self::OpKnown => {
-                Reason::UnknownCode
-            }
-            Self::DateForm | Self::DateExists | Self::DatePlausible | Self::MonthFirstDay | Self::TimestampForm => {
-                Reason::InvalidDate
-            }
+            Self::CodeListed | Self::CodePattern | Self::DivisionExists | Self::OpKnown => Reason::UnknownCode,
+            Self::DateForm | Self::DateExists | Self::DatePlausible | Self::TimestampForm => Reason::InvalidDate,
             Self::NumberForm | Self::NumberWhole | Self::BooleanForm | Self::TextNormal => Reason::TypeMismatch,
             Self::NumberSize => Reason::Range,
             Self::TextLength => Reason::Oversize,
@@ -234,9 +237,12 @@ impl Rule {
     pub const fn advice(self) -> Advice {
         match self {
             Self::RequiredPresent => Reason::MissingRequired.advice(),
-            Self::KeyPresent => {
-                advice("主键项为空", "请补填主键项后重新报送", "a key field is empty", "fill the key field in and send the row again")
-            }
+            Self::KeyPresent => advice(
+                "主键项为空",
+                "请补填主键项后重新报送",
+                "a key field is empty",
+                "fill the key field in and send the row again",
+            ),
             Self::IdLength => advice(
                 "公民身份号码位数不对",
                 "请填写 18 位号码（旧号码 15 位）",
@@ -294,15 +300,9 @@ impl Rule {
             ),
             Self::DivisionExists => advice(
                 "行政区划代码不存在",
-                "请使用现行行政区划代码（GB/T 2260）",
-                "no division has this code",
-                "use a division code in force (GB/T 2260)",
-            ),
-            Self::DivisionInForce => advice(
-                "行政区划代码已停用",
-                "请换用现行代码，或在映射中补充新旧代码转换",
-                "the division code was withdrawn",
-                "use its successor, or add the translation to the mapping",
+                "请核对并改用行政区划代码（GB/T 2260）",
+                "no division has or had this code",
+                "use a division code of GB/T 2260",
             ),
             Self::DateForm => advice(
                 "日期格式无法识别",
@@ -318,12 +318,6 @@ impl Rule {
                 "请核对年份",
                 "the date is implausibly early or late",
                 "check the year",
-            ),
-            Self::MonthFirstDay => advice(
-                "月份应以当月 1 日表示",
-                "请填写如 2026-03-01 的当月首日",
-                "a month is given as its first day",
-                "write the first day of the month, such as 2026-03-01",
             ),
             Self::TimestampForm => advice(
                 "时间格式无法识别",
@@ -345,9 +339,7 @@ impl Rule {
                 "round as the catalogue states and send again",
             ),
             Self::NumberSize => Reason::Range.advice(),
-            Self::BooleanForm => {
-                advice("应为是或否", "请填写“是”或“否”", "a yes or no is needed", "write 是 or 否")
-            }
+            Self::BooleanForm => advice("应为是或否", "请填写“是”或“否”", "a yes or no is needed", "write 是 or 否"),
             Self::TextNormal => advice(
                 "文本未规范化（空白、全角字符）",
                 "请去除首尾空白并使用半角数字和字母",

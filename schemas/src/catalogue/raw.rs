@@ -228,7 +228,11 @@ pub(super) fn parse(files: &Files, mistakes: &mut Vec<Mistake>) -> Option<Parsed
         }
     }
     if head.is_none() && !files.iter().any(|(file, _)| file == HEAD) {
-        mistakes.push(Mistake { file: HEAD.to_owned(), path: String::new(), problem: "the file is missing".to_owned() });
+        mistakes.push(Mistake {
+            file: HEAD.to_owned(),
+            path: String::new(),
+            problem: "the file is missing".to_owned(),
+        });
     }
     Some(Parsed { head: head?, tables, items })
 }

@@ -51,25 +51,15 @@ pub fn date(raw: &str) -> Result<Option<NaiveDate>, Rule> {
     clock(rest).map(|_| Some(day)).map_err(|_| Rule::DateForm)
 }
 
-/// Reads a month to its first day; a full date counts as its month. `None` for empty text.
+/// Reads the value of a month field: a month is its first day; a full date stays the day that it is, because a source
+/// that knows the day may mean it. `None` for empty text.
 ///
 /// # Errors
 /// [`Rule::DateForm`] and [`Rule::DateExists`].
 pub fn month(raw: &str) -> Result<Option<NaiveDate>, Rule> {
-    let first = |day: NaiveDate| day.with_day(1).ok_or(Rule::DateExists);
-    if let Some(ymd) = canonical(raw.as_bytes()) {
-        return exists(ymd).and_then(first).map(Some);
-    }
-    let text = half_width(raw);
-    if text.is_empty() {
-        return Ok(None);
-    }
-    match year_and_month(&text) {
+    match year_and_month(&half_width(raw)) {
         Some((year, month)) => exists((year, month, 1)).map(Some),
-        None => match date(&text)? {
-            Some(day) => first(day).map(Some),
-            None => Ok(None),
-        },
+        None => date(raw),
     }
 }
 
@@ -336,16 +326,28 @@ mod tests {
         for raw in ["2026-02-30", "20261301", "2026年13月1日", "2025-02-29", "0026-01-01", "2026/0/1"] {
             assert_eq!(date(raw), Err(Rule::DateExists), "{raw}");
         }
-        for raw in ["26-3-1", "2026-03", "202603", "2026", "3/1/2026", "2026-03-011", "长期", "2026-03-01x", "9999999", "2026-03/01"] {
+        for raw in [
+            "26-3-1",
+            "2026-03",
+            "202603",
+            "2026",
+            "3/1/2026",
+            "2026-03-011",
+            "长期",
+            "2026-03-01x",
+            "9999999",
+            "2026-03/01",
+        ] {
             assert_eq!(date(raw), Err(Rule::DateForm), "{raw}");
         }
     }
 
     #[test]
     fn a_month_in_every_form() {
-        for raw in ["2026-03", "2026/3", "2026.03", "202603", "2026年3月", "2026年03月份", "2026-03-17", "20260301"] {
+        for raw in ["2026-03", "2026/3", "2026.03", "202603", "2026年3月", "2026年03月份", "20260301"] {
             assert_eq!(month(raw), Ok(Some(ymd(2026, 3, 1))), "{raw}");
         }
+        assert_eq!(month("2026-03-17"), Ok(Some(ymd(2026, 3, 17))));
         assert_eq!(month("202613"), Err(Rule::DateExists));
         assert_eq!(month("3月"), Err(Rule::DateForm));
     }

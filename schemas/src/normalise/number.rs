@@ -179,7 +179,8 @@ impl Parts {
 fn grouped(whole: &str) -> Option<Vec<u8>> {
     let mut digits = Vec::with_capacity(whole.len());
     for (at, group) in whole.split(',').enumerate() {
-        let fits = if at == 0 { !group.is_empty() && (group.len() <= 3 || !whole.contains(',')) } else { group.len() == 3 };
+        let fits =
+            if at == 0 { !group.is_empty() && (group.len() <= 3 || !whole.contains(',')) } else { group.len() == 3 };
         if !fits || !group.bytes().all(|b| b.is_ascii_digit()) {
             return None;
         }
@@ -190,17 +191,8 @@ fn grouped(whole: &str) -> Option<Vec<u8>> {
 
 /// Takes the unit off the end; the power of ten that it stands for.
 fn unit(text: &str) -> (&str, i32) {
-    const UNITS: [(&str, i32); 9] = [
-        ("亿元", 8),
-        ("万元", 4),
-        ("千元", 3),
-        ("百元", 2),
-        ("元整", 0),
-        ("元", 0),
-        ("亿", 8),
-        ("万", 4),
-        ("%", -2),
-    ];
+    const UNITS: [(&str, i32); 9] =
+        [("亿元", 8), ("万元", 4), ("千元", 3), ("百元", 2), ("元整", 0), ("元", 0), ("亿", 8), ("万", 4), ("%", -2)];
     UNITS.iter().find_map(|(word, power)| Some((text.strip_suffix(word)?, *power))).unwrap_or((text, 0))
 }
 

@@ -61,8 +61,7 @@ fn is_plain(value: &str) -> bool {
             _ => sure = false,
         }
     }
-    sure || matches!(is_nfc_quick(value.chars()), IsNormalized::Yes)
-        || (value.chars().nfc().eq(value.chars()))
+    sure || matches!(is_nfc_quick(value.chars()), IsNormalized::Yes) || (value.chars().nfc().eq(value.chars()))
 }
 
 fn fold_alphanumeric(c: char) -> char {

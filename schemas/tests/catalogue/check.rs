@@ -36,7 +36,10 @@ fn batch(replaced: &[(&str, ArrayRef)]) -> RecordBatch {
         ("currency_code", text("CNY")),
         ("balance_amount", amount(100)),
         ("balance_date", Arc::new(Date32Array::from(vec![20_000; ROWS]))),
-        ("queried_at", Arc::new(TimestampMillisecondArray::from(vec![1_780_000_000_000; ROWS]).with_timezone("+08:00"))),
+        (
+            "queried_at",
+            Arc::new(TimestampMillisecondArray::from(vec![1_780_000_000_000; ROWS]).with_timezone("+08:00")),
+        ),
     ];
     for (name, values) in replaced {
         match columns.iter_mut().find(|(n, _)| n == name) {
@@ -137,10 +140,7 @@ fn messages_name_field_and_fix_but_no_value() {
         .unwrap();
     let zh = found[0].message_zh(item);
     let en = found[0].message_en(item);
-    assert_eq!(
-        zh,
-        "“公民身份号码”公民身份号码校验码不符（GB 11643）。请核对身份证原件，检查是否录错数字。"
-    );
+    assert_eq!(zh, "“公民身份号码”公民身份号码校验码不符（GB 11643）。请核对身份证原件，检查是否录错数字。");
     assert!(en.starts_with("`citizen_id`: the check character"), "{en}");
     assert!(!zh.contains(bad) && !en.contains(bad));
 }
@@ -171,6 +171,9 @@ fn a_field_reads_what_its_type_says() {
     assert_eq!(read("subsistence_allowance_member", "is_guaranteed", "是"), Ok(Some(Value::Boolean(true))));
     assert_eq!(read("medical_insurance_enrolment", "contribution_year", "2026年度"), Ok(Some(Value::Int32(2026))));
     assert_eq!(read("individual_income_tax", "payer_uscc", "self"), Ok(Some(Value::Text("SELF".into()))));
-    assert_eq!(read("bank_deposit", "citizen_id", "110105491231002"), Ok(Some(Value::Text("11010519491231002X".into()))));
+    assert_eq!(
+        read("bank_deposit", "citizen_id", "110105491231002"),
+        Ok(Some(Value::Text("11010519491231002X".into())))
+    );
     assert_eq!(read("bank_deposit", "full_name", "　"), Ok(None));
 }

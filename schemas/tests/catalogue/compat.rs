@@ -20,7 +20,12 @@ fn only(verdict: Verdict, at: &str, what: &str) -> Vec<(Verdict, String, String)
 
 #[test]
 fn a_new_label_is_no_change_and_an_optional_field_may_be_added() {
-    assert_eq!(verdicts(|c| { c.edit(DEPOSIT, "label_zh: 币种", "label_zh: 货币"); }), []);
+    assert_eq!(
+        verdicts(|c| {
+            c.edit(DEPOSIT, "label_zh: 币种", "label_zh: 货币");
+        }),
+        []
+    );
     let added = verdicts(|c| {
         c.edit("catalogue.yaml", "fields: 953", "fields: 954").edit(
             DEPOSIT,
@@ -39,7 +44,9 @@ fn what_breaks_stored_rows_or_connectors_is_refused() {
         assert!(found.contains(&wanted), "expected {wanted:?}, found {found:?}");
     };
     refused(
-        &|c| { c.edit(DEPOSIT, "name: institution_name", "name: bank_name"); },
+        &|c| {
+            c.edit(DEPOSIT, "name: institution_name", "name: bank_name");
+        },
         "bank_deposit.institution_name",
         "field removed or renamed",
     );
@@ -51,31 +58,47 @@ fn what_breaks_stored_rows_or_connectors_is_refused() {
         "became required",
     );
     refused(
-        &|c| { c.edit(DEPOSIT, "'Decimal128(18,2)'", "'Decimal128(18,4)'"); },
+        &|c| {
+            c.edit(DEPOSIT, "'Decimal128(18,2)'", "'Decimal128(18,4)'");
+        },
         "bank_deposit.balance_amount",
         "type Decimal128(18,2) became Decimal128(18,4)",
     );
     refused(
-        &|c| { c.edit(DEPOSIT, "required: false, level: L3, tags: [asset]", "required: false, level: L2, tags: [asset]"); },
+        &|c| {
+            c.edit(DEPOSIT, "required: false, level: L3, tags: [asset]", "required: false, level: L2, tags: [asset]");
+        },
         "bank_deposit.opened_on",
         "level L3 became L2",
     );
     refused(
-        &|c| { c.edit(DEPOSIT, "[query_batch_no, citizen_id, ", "[citizen_id, query_batch_no, "); },
+        &|c| {
+            c.edit(DEPOSIT, "[query_batch_no, citizen_id, ", "[citizen_id, query_batch_no, ");
+        },
         "bank_deposit",
         "natural key changed",
     );
     refused(
-        &|c| { c.edit("code_tables/GBT2261_1.yaml", "  - {code: '9', zh: 未说明的性别}\n", ""); },
+        &|c| {
+            c.edit("code_tables/GBT2261_1.yaml", "  - {code: '9', zh: 未说明的性别}\n", "");
+        },
         "GBT2261_1.9",
         "code removed",
     );
     refused(
-        &|c| { c.edit(DEPOSIT, "tags: [financial, direct_identifier]", "tags: [financial]"); },
+        &|c| {
+            c.edit(DEPOSIT, "tags: [financial, direct_identifier]", "tags: [financial]");
+        },
         "bank_deposit.account_token",
         "sealing changed",
     );
-    refused(&|c| { c.edit("code_tables/GAT16_4.yaml", "^[A-Z]", "^[A-Z]?"); }, "GAT16_4", "pattern changed");
+    refused(
+        &|c| {
+            c.edit("code_tables/GAT16_4.yaml", "^[A-Z]", "^[A-Z]?");
+        },
+        "GAT16_4",
+        "pattern changed",
+    );
 }
 
 #[test]

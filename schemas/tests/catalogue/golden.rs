@@ -19,11 +19,11 @@ fn describe(item: &Item) -> String {
     let mut line = |text: String| writeln!(out, "{text}").unwrap();
     line(format!("{} {} {} / {}", item.no, item.code, item.name_zh, item.name_en));
     line(format!("{} > {}", item.department, item.class));
-    line(format!("kind {} cadence {} mode {} channel {}", item.kind, item.cadence, item.exchange_mode, item.source_channel));
     line(format!(
-        "level {} minors {} authorization {}",
-        item.level, item.contains_minors, item.authorization_required
+        "kind {} cadence {} mode {} channel {}",
+        item.kind, item.cadence, item.exchange_mode, item.source_channel
     ));
+    line(format!("level {} minors {} authorization {}", item.level, item.contains_minors, item.authorization_required));
     line(format!("key {}", item.natural_key.join(", ")));
     line(format!("subjects {}", item.subject_fields.join(", ")));
     let m = &item.matching;
