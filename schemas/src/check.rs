@@ -163,18 +163,15 @@ impl Checker {
                 column.values.check(values, today, &mut problems);
             }
         }
-        for name in [envelope::SOURCE_UPDATED_AT, envelope::DATA_DATE, envelope::SOURCE_RECORD_ID] {
-            problems.field = None;
-            match batch.column_by_name(name) {
-                Some(values) if name == envelope::SOURCE_UPDATED_AT => {
-                    Values::Timestamp.check(values, today, &mut problems);
-                }
-                Some(values) if name == envelope::DATA_DATE => {
-                    Values::Date.check(values, today, &mut problems);
-                }
-                Some(values) => record_ids(values.as_string(), &mut problems),
-                None => {}
-            }
+        problems.field = None;
+        if let Some(values) = batch.column_by_name(envelope::SOURCE_UPDATED_AT) {
+            timestamps(values.as_primitive(), &mut problems);
+        }
+        if let Some(values) = batch.column_by_name(envelope::DATA_DATE) {
+            dates(values.as_primitive(), &mut problems);
+        }
+        if let Some(values) = batch.column_by_name(envelope::SOURCE_RECORD_ID) {
+            record_ids(values.as_string(), &mut problems);
         }
         let mut found = problems.found;
         found.sort_unstable();

@@ -15,9 +15,11 @@ pub mod code_table;
 pub mod compat;
 pub mod division;
 pub mod envelope;
+mod field_type;
 pub mod model;
 pub mod normalise;
 pub mod reason;
+mod vocabulary;
 
 pub use catalogue::{Catalogue, CatalogueError, Mistake, Summary};
 pub use code_table::{CodeTable, Membership};
@@ -26,3 +28,4 @@ pub use model::{
     SourceChannel, Tag,
 };
 pub use reason::{Reason, Rule};
+pub use vocabulary::UnknownWord;

@@ -3,54 +3,14 @@
 //! Values of these types come out of a checked [`crate::Catalogue`] only, so their rules (key fields are required,
 //! subject fields hold citizen numbers, levels cover tags) hold wherever an [`Item`] is seen and nobody re-checks them.
 
-use std::fmt;
-use std::str::FromStr;
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, SchemaRef, TimeUnit};
+use arrow::datatypes::SchemaRef;
 
 use crate::code_table::CodeTable;
+use crate::vocabulary::vocabulary;
 
-/// Offset of every timestamp of the catalogue: China Standard Time, no daylight saving.
-pub const TIME_ZONE: &str = "+08:00";
-
-/// Declares an enum whose variants have one fixed spelling in the catalogue files.
-macro_rules! vocabulary {
-    ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $word:literal),+ $(,)? }) => {
-        $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub enum $name { $($(#[$vdoc])* $variant),+ }
-
-        impl $name {
-            /// Every variant, in declaration order.
-            pub const ALL: &[$name] = &[$($name::$variant),+];
-
-            /// The word that catalogue files use.
-            pub const fn as_str(self) -> &'static str {
-                match self { $($name::$variant => $word),+ }
-            }
-        }
-
-        impl ::std::fmt::Display for $name {
-            fn fmt(&self, f: &mut ::std::fmt::Formatter<'_>) -> ::std::fmt::Result {
-                f.write_str(self.as_str())
-            }
-        }
-
-        impl ::std::str::FromStr for $name {
-            type Err = $crate::model::UnknownWord;
-            fn from_str(word: &str) -> Result<Self, $crate::model::UnknownWord> {
-                match word { $($word => Ok($name::$variant),)+ _ => Err($crate::model::UnknownWord) }
-            }
-        }
-    };
-}
-pub(crate) use vocabulary;
-
-/// A word that the vocabulary does not have.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("unknown word")]
-pub struct UnknownWord;
+pub use crate::field_type::{FieldType, TIME_ZONE};
 
 vocabulary! {
     /// Sensitivity of a field (GB/T 43697-2024 annex H), ascending.
@@ -191,84 +151,6 @@ vocabulary! {
         Derived = "derived",
         /// Added by the catalogue.
         Designed = "designed",
-    }
-}
-
-/// Canonical type of a field.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum FieldType {
-    /// Text: NFC, trimmed, half-width digits and letters, never empty.
-    Utf8,
-    /// 32-bit count or year.
-    Int32,
-    /// 64-bit count.
-    Int64,
-    /// Yes or no.
-    Boolean,
-    /// Day; a month is its first day.
-    Date32,
-    /// Milliseconds since 1970-01-01 UTC, shown at +08:00.
-    TimestampMs,
-    /// Exact decimal.
-    Decimal {
-        /// Digits in all, 1–38.
-        precision: u8,
-        /// Digits after the point.
-        scale: i8,
-    },
-}
-
-impl FieldType {
-    /// The Arrow type of a submitted column.
-    pub fn arrow(self) -> DataType {
-        match self {
-            Self::Utf8 => DataType::Utf8,
-            Self::Int32 => DataType::Int32,
-            Self::Int64 => DataType::Int64,
-            Self::Boolean => DataType::Boolean,
-            Self::Date32 => DataType::Date32,
-            Self::TimestampMs => DataType::Timestamp(TimeUnit::Millisecond, Some(TIME_ZONE.into())),
-            Self::Decimal { precision, scale } => DataType::Decimal128(precision, scale),
-        }
-    }
-}
-
-impl fmt::Display for FieldType {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Utf8 => f.write_str("Utf8"),
-            Self::Int32 => f.write_str("Int32"),
-            Self::Int64 => f.write_str("Int64"),
-            Self::Boolean => f.write_str("Boolean"),
-            Self::Date32 => f.write_str("Date32"),
-            Self::TimestampMs => write!(f, "Timestamp(Millisecond,{TIME_ZONE})"),
-            Self::Decimal { precision, scale } => write!(f, "Decimal128({precision},{scale})"),
-        }
-    }
-}
-
-impl FromStr for FieldType {
-    type Err = UnknownWord;
-
-    fn from_str(word: &str) -> Result<Self, UnknownWord> {
-        Ok(match word {
-            "Utf8" => Self::Utf8,
-            "Int32" => Self::Int32,
-            "Int64" => Self::Int64,
-            "Boolean" => Self::Boolean,
-            "Date32" => Self::Date32,
-            "Timestamp(Millisecond,+08:00)" => Self::TimestampMs,
-            _ => {
-                let inner = word.strip_prefix("Decimal128(").and_then(|w| w.strip_suffix(')')).ok_or(UnknownWord)?;
-                let (precision, scale) = inner.split_once(',').ok_or(UnknownWord)?;
-                let precision: u8 = precision.parse().map_err(|_| UnknownWord)?;
-                let scale: i8 = scale.parse().map_err(|_| UnknownWord)?;
-                if !(1..=38).contains(&precision) || scale < 0 || scale as u8 > precision {
-                    return Err(UnknownWord);
-                }
-                Self::Decimal { precision, scale }
-            }
-        })
     }
 }
 

@@ -4,7 +4,8 @@
 //! that failed, each belonging to one reason. Both carry text in Chinese and English that says what is wrong with a value and
 //! what to do, and never the value itself: a message ends in logs, receipts and spreadsheets.
 
-use crate::model::{Field, vocabulary};
+use crate::model::Field;
+use crate::vocabulary::vocabulary;
 
 vocabulary! {
     /// Reject reasons, closed; also the metric label.

@@ -337,11 +337,8 @@ fn one_field(field: &RawField, known: &Known<'_>, report: &mut Report<'_>) {
     if !is_snake_case(&field.name) {
         report.add(&path, "the name is not snake_case");
     }
-    let envelope_name = format!("_{}", field.name);
-    if field.name.contains("__") || envelope::SEALED_COLUMNS.contains(&field.name.as_str()) {
+    if field.name.starts_with('_') || field.name.contains("__") {
         report.add(&path, "the name clashes with the hub's own columns");
-    } else if field.name.starts_with('_') || envelope_name == envelope::KEY {
-        report.add(&path, "the name is reserved for the hub's own columns");
     }
     if field.label_zh.trim().is_empty() {
         report.add(format!("{path}.label_zh"), "is empty");
@@ -382,7 +379,7 @@ fn is_word(text: &str, separator: u8) -> bool {
 }
 
 fn is_snake_case(text: &str) -> bool {
-    is_word(text.trim_start_matches('_'), b'_')
+    is_word(text, b'_')
 }
 
 fn is_kebab_case(text: &str) -> bool {

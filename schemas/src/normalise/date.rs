@@ -143,7 +143,9 @@ fn day_and_rest(text: &str) -> Result<(NaiveDate, &str), Rule> {
     match lead {
         8 => {
             let ymd = canonical(&text.as_bytes()[..8]).ok_or(Rule::DateForm)?;
-            Ok((exists(ymd)?, rest))
+            // 20260301.0 is a number cell of a spreadsheet; any other fraction means nothing here.
+            let rest = if rest == ".0" { "" } else { rest };
+            if rest.starts_with('.') { Err(Rule::DateForm) } else { Ok((exists(ymd)?, rest)) }
         }
         5 => {
             let fraction = rest.strip_prefix('.').unwrap_or("0");
@@ -156,7 +158,7 @@ fn day_and_rest(text: &str) -> Result<(NaiveDate, &str), Rule> {
         4 => {
             let year = number(&text.as_bytes()[..4]).ok_or(Rule::DateForm)? as i32;
             let (month, day, rest) = month_and_day(rest).ok_or(Rule::DateForm)?;
-            Ok((exists((year, month, day))?, rest))
+            if rest.starts_with('.') { Err(Rule::DateForm) } else { Ok((exists((year, month, day))?, rest)) }
         }
         _ => Err(Rule::DateForm),
     }
@@ -307,6 +309,7 @@ mod tests {
             "2026/03/01",
             "2026.03.01",
             "20260301",
+            "20260301.0",
             "2026年3月1日",
             "2026年03月01日 8时30分",
             "２０２６－０３－０１",
@@ -334,6 +337,8 @@ mod tests {
             "3/1/2026",
             "2026-03-011",
             "长期",
+            "20260301.5",
+            "2026-3-1.5",
             "2026-03-01x",
             "9999999",
             "2026-03/01",
