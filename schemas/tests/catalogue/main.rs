@@ -1,5 +1,7 @@
 //! The catalogue from outside: what is embedded, what a broken one says, what a batch is told, what may change.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on stops")]
+
 mod broken;
 mod check;
 mod compat;
