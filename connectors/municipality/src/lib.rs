@@ -18,6 +18,8 @@ mod number;
 mod parameters;
 mod place;
 mod scribe;
+#[cfg(test)]
+mod tests;
 mod truth;
 
 pub use city::CityOptions;

@@ -28,58 +28,58 @@ pub(crate) type Exact = Ratio<i128>;
 
 /// Income by kind, yuan with two decimals, rounded separately.
 #[derive(Debug, Clone, Serialize, PartialEq, Eq)]
-pub struct Income {
+pub(crate) struct Income {
     /// Wages.
-    pub wage: String,
+    pub(crate) wage: String,
     /// Business, with estimates.
-    pub business: String,
+    pub(crate) business: String,
     /// Property.
-    pub property: String,
+    pub(crate) property: String,
     /// Transfers.
-    pub transfer: String,
+    pub(crate) transfer: String,
     /// Maintenance from obligors.
-    pub maintenance: String,
+    pub(crate) maintenance: String,
     /// Own contributions.
-    pub deductions: String,
+    pub(crate) deductions: String,
     /// What is compared with the standard.
-    pub total: String,
+    pub(crate) total: String,
 }
 
 /// What is true of one application.
 #[derive(Debug, Clone, Serialize, PartialEq, Eq)]
-pub struct Household {
+pub(crate) struct Household {
     /// Application number.
-    pub application_no: String,
+    pub(crate) application_no: String,
     /// As-of time of the run.
-    pub as_of: String,
+    pub(crate) as_of: String,
     /// Counted members.
-    pub member_count: usize,
+    pub(crate) member_count: usize,
     /// Their numbers, ascending.
-    pub members: Vec<String>,
+    pub(crate) members: Vec<String>,
     /// Persons not counted, ascending.
-    pub excluded: Vec<String>,
+    pub(crate) excluded: Vec<String>,
     /// Obligors, ascending, each once.
-    pub obligors: Vec<String>,
+    pub(crate) obligors: Vec<String>,
     /// Income of the window.
-    pub income: Income,
+    pub(crate) income: Income,
     /// Per person and month; null without members.
-    pub per_capita_monthly: Option<String>,
+    pub(crate) per_capita_monthly: Option<String>,
     /// Monetary property.
-    pub monetary_total: String,
+    pub(crate) monetary_total: String,
     /// Houses.
-    pub house_count: usize,
+    pub(crate) house_count: usize,
     /// Vehicles before exemptions.
-    pub vehicle_count: usize,
+    pub(crate) vehicle_count: usize,
     /// Vehicles after exemptions.
-    pub vehicle_counted: usize,
+    pub(crate) vehicle_counted: usize,
     /// Rigid expenditure.
-    pub rigid_total: String,
+    pub(crate) rigid_total: String,
     /// `extreme`, `dibao`, `dibao_single`, `marginal`, `rigid` or `none`.
-    pub category: &'static str,
+    pub(crate) category: &'static str,
     /// Whole yuan, null where the category has none.
-    pub benefit_monthly: Option<i64>,
+    pub(crate) benefit_monthly: Option<i64>,
     /// Members who are paid for.
-    pub covered_count: usize,
+    pub(crate) covered_count: usize,
 }
 
 /// The truth of `application` over the rows of its family; `lost_too` reads also what never reached the hub.

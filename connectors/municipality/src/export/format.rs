@@ -254,7 +254,7 @@ pub fn load(catalogue: &'static Catalogue) -> Result<Vec<Format>, ExportError> {
     let mut found: HashMap<String, Format> = HashMap::new();
     for file in FORMATS.files() {
         let name = file.path().display().to_string();
-        if name == "errors.yaml" {
+        if name == "errors.yaml" || !name.ends_with(".yaml") {
             continue;
         }
         let wrong = |what: String| ExportError::Format { file: name.clone(), what };

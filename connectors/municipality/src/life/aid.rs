@@ -406,7 +406,7 @@ impl Teller<'_, '_> {
                 full_name: self.name(p),
                 relation_to_head_code: self.kin.relation(head, p).into(),
                 monitor_type_code: kind.into(),
-                risk_type_codes: Some(["01", "01,03", "08", "02"][self.chance.below(4) as usize].into()),
+                risk_type_codes: Some(["01", "03", "08", "02"][self.chance.below(4) as usize].into()),
                 per_capita_net_income: Some(Dec(income)),
                 identified_on: on,
                 is_risk_resolved: resolved.is_some(),
