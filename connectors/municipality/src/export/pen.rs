@@ -12,7 +12,7 @@ use super::format::Charset;
 
 /// Writes text in one charset.
 #[derive(Debug, Clone, Copy)]
-pub struct Pen {
+pub(super) struct Pen {
     gb: Option<&'static [u16; 65536]>,
 }
 
