@@ -1,0 +1,134 @@
+//! Arrow IPC streams.
+//!
+//! The decoder works on the body's own memory (aligned columns are not copied). It must see the end-of-stream marker:
+//! without that rule a connection cut between two batches would look like a complete body. Columns are compared with
+//! the item's before the first batch is read, so dictionaries and other foreign types never allocate.
+
+use arrow::array::{AsArray, RecordBatch};
+use arrow::buffer::Buffer;
+use arrow::compute::concat_batches;
+use arrow::datatypes::{DataType, Schema};
+use arrow::ipc::reader::StreamDecoder;
+use bytes::Bytes;
+use minqiao_schemas::check::SchemaMismatch;
+use minqiao_schemas::{Item, envelope};
+
+use super::{Decoded, Format, Raw, check_rows, field_too_large};
+use crate::IntakeError;
+use crate::admission::echo;
+use crate::options::IntakeLimits;
+
+/// Continuation marker and a length of zero.
+const END_OF_STREAM: [u8; 8] = [0xFF, 0xFF, 0xFF, 0xFF, 0, 0, 0, 0];
+
+pub(super) fn decode(body: &Bytes, item: &Item, limits: &IntakeLimits) -> Result<Decoded, IntakeError> {
+    let malformed = |what| IntakeError::Malformed { format: Format::Arrow, what, line: None };
+    if !body.ends_with(&END_OF_STREAM) {
+        return Err(malformed("the stream is truncated, it has no end-of-stream marker"));
+    }
+    let mut rest = Buffer::from(body.clone());
+    let mut decoder = StreamDecoder::new();
+    let mut batches: Vec<RecordBatch> = Vec::new();
+    let mut checked = false;
+    let mut rows: usize = 0;
+    while !rest.is_empty() {
+        if !checked {
+            // Reads up to and including the schema, which is the first message, before any data is decoded.
+            let mut schema_only = schema_message(&rest).ok_or_else(|| malformed("it does not begin with a schema"))?;
+            let length = schema_only.len();
+            decoder.decode(&mut schema_only).map_err(|_| malformed("its schema cannot be read"))?;
+            rest.advance(length);
+            let schema = decoder.schema().ok_or_else(|| malformed("it does not begin with a schema"))?;
+            check_schema(&schema, item)?;
+            checked = true;
+            continue;
+        }
+        match decoder.decode(&mut rest) {
+            Ok(Some(batch)) => {
+                rows = rows.saturating_add(batch.num_rows());
+                check_rows(rows, limits)?;
+                batches.push(batch);
+            }
+            Ok(None) => break,
+            Err(_) => return Err(malformed("a record batch cannot be read")),
+        }
+    }
+    if !rest.is_empty() || decoder.finish().is_err() {
+        return Err(malformed("there are bytes after the end of the stream, or it is truncated"));
+    }
+    let schema = decoder.schema().ok_or_else(|| malformed("it does not begin with a schema"))?;
+    let batch = match <[RecordBatch; 1]>::try_from(batches) {
+        Ok([single]) => single,
+        Err(batches) => {
+            concat_batches(&schema, &batches).map_err(|_| malformed("its record batches do not fit together"))?
+        }
+    };
+    check_lengths(&batch, limits)?;
+    Ok(Decoded { batch, faults: Vec::new(), raw: Raw::Columns })
+}
+
+/// The first message of the stream: marker, length, metadata. A schema message has no body.
+fn schema_message(stream: &Buffer) -> Option<Buffer> {
+    let bytes = stream.as_slice();
+    let at = if bytes.starts_with(&END_OF_STREAM[..4]) { 4 } else { 0 };
+    let length = bytes.get(at..at + 4).and_then(|length| length.try_into().ok()).map(u32::from_le_bytes)?;
+    let end = at.checked_add(4)?.checked_add(usize::try_from(length).ok()?)?;
+    (length > 0 && end <= bytes.len()).then(|| stream.slice_with_length(0, end))
+}
+
+/// Every column is the item's, once, with its type. The check repeats what [`minqiao_schemas::check::Checker`] does on
+/// a batch, before there is one.
+fn check_schema(schema: &Schema, item: &Item) -> Result<(), IntakeError> {
+    for (at, field) in schema.fields().iter().enumerate() {
+        let name = field.name().as_str();
+        let provider = || envelope::SUBMISSION_COLUMNS.contains(&name).then(|| envelope::data_type(name)).flatten();
+        let Some(expected) = item.field(name).map(|field| field.ty.arrow()).or_else(provider) else {
+            return Err(SchemaMismatch::UnknownColumn { item: item.code.clone(), column: echo(name) }.into());
+        };
+        if schema.fields()[..at].iter().any(|earlier| earlier.name() == name) {
+            return Err(SchemaMismatch::RepeatedColumn { item: item.code.clone(), column: name.to_owned() }.into());
+        }
+        if *field.data_type() != expected {
+            return Err(SchemaMismatch::WrongType {
+                item: item.code.clone(),
+                column: name.to_owned(),
+                found: type_name(field.data_type()),
+                expected: expected.to_string(),
+            }
+            .into());
+        }
+    }
+    Ok(())
+}
+
+/// A type as an error names it: nested types carry names of the caller's choice and are named by kind only.
+fn type_name(ty: &DataType) -> String {
+    match ty {
+        DataType::Dictionary(_, _) => "Dictionary".to_owned(),
+        DataType::Timestamp(unit, None) => format!("Timestamp({unit:?})"),
+        DataType::Timestamp(unit, Some(_)) => format!("Timestamp({unit:?}, another zone)"),
+        ty if ty.is_nested() => "a nested type".to_owned(),
+        ty => ty.to_string(),
+    }
+}
+
+fn check_lengths(batch: &RecordBatch, limits: &IntakeLimits) -> Result<(), IntakeError> {
+    for (field, column) in batch.schema_ref().fields().iter().zip(batch.columns()) {
+        if *field.data_type() != DataType::Utf8 {
+            continue;
+        }
+        let offsets = column.as_string::<i32>().value_offsets();
+        // The total bounds the longest: most columns are done here.
+        let total = offsets.last().zip(offsets.first()).map_or(0, |(end, start)| (end - start).unsigned_abs() as usize);
+        if total <= limits.field_bytes_max {
+            continue;
+        }
+        for (row, pair) in offsets.windows(2).enumerate() {
+            let length = (pair[1] - pair[0]).unsigned_abs() as usize;
+            if length > limits.field_bytes_max {
+                return Err(field_too_large(length, limits, row, field.name()));
+            }
+        }
+    }
+    Ok(())
+}
