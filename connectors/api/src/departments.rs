@@ -204,3 +204,63 @@ impl Department {
 fn mistake(file: &str, path: &str, message_zh: String, message_en: String) -> Mistake {
     Mistake { file: file.to_owned(), path: path.to_owned(), message_zh, message_en }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_departments_and_items_are_embedded_without_a_mistake() {
+        let all = Department::embedded_all().unwrap_or_else(|error| panic!("{error}"));
+        let items: BTreeSet<&str> = all.iter().flat_map(|d| &d.mappings).map(|m| m.item.code.as_str()).collect();
+        assert_eq!((all.len(), items.len()), (17, 73));
+    }
+
+    fn load(files: &[(&str, &str)]) -> Result<Department, Mistakes> {
+        let files = files.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect();
+        Department::from_files("trade-union", files)
+    }
+
+    #[test]
+    fn every_mistake_is_told_at_once_with_file_and_key_path() {
+        let connector = "department: trade-union\nname_zh: 工会\nname_en: Union\nprovider_code: x\n\
+                         items: [medical_mutual_aid, prison_inmate]\n";
+        let mapping = r#"
+item: prison_inmate
+source: { kind: csv, files: "../x.csv", encoding: latin1, header_rows: 0, colour: red,
+          data_date: { from: file_name, pattern: "no group" } }
+ignore: [姓名]
+envelope: { op: { column: 标志, codes: { 新: insert } } }
+fields:
+  citizen_id: { column: 号码, as: decimal }
+  full_name: { column: 姓名, unit: 万元 }
+  custody_status_code: { column: 状态, codes: { 在押: "77" } }
+  facility_code: { column: 单位, codes: $nothing }
+  custody_started_on: { column: 收押日期, as: date, format: dd-MM-yy }
+  shoe_size: { column: 鞋码 }
+"#;
+        let mistakes = load(&[("connector.yaml", connector), ("prison_inmate.yaml", mapping)]).expect_err("many mistakes").0;
+        let mut paths: Vec<&str> = mistakes.iter().map(|m| m.path.as_str()).collect();
+        paths.sort_unstable();
+        let wanted = [
+            "envelope.op.codes",
+            "fields.citizen_id.as",
+            "fields.custody_started_on.format",
+            "fields.custody_status_code.codes.在押",
+            "fields.facility_code.codes",
+            "fields.full_name.unit",
+            "fields.shoe_size",
+            "fields.updated_at",
+            "ignore[0]",
+            "items",
+            "source.colour",
+            "source.data_date.pattern",
+            "source.encoding",
+            "source.files",
+            "source.header_rows",
+        ];
+        assert_eq!(paths, wanted);
+        assert_eq!(mistakes.iter().filter(|m| m.file == "trade-union/prison_inmate.yaml").count(), wanted.len() - 1);
+        assert!(mistakes.iter().all(|m| !m.message_zh.is_ascii() && !m.message_en.is_empty()));
+    }
+}

@@ -8,7 +8,7 @@
 //! (what a department's YAML says), [`departments`] (the 17 departments' mappings), [`layout`] (titles, headers, drift),
 //! [`convert`] (text to canonical values), [`mapper`] (rows to Arrow), [`reason`] (why a row is refused, in two languages),
 //! [`gateway`] (the seam to the hub), [`http`] (its HTTPS client), [`checkpoint`] and [`journal`] (what survives an
-//! interruption), [`progress`], [`runner`] (all of it together), [`report`].
+//! interruption), [`progress`], [`runner`] (all of it together), [`report`], [`preview`].
 //!
 //! Invariants:
 //! - `CON-1` every physical row that carries data ends as exactly one of accepted, duplicate, quarantined;
@@ -26,6 +26,7 @@ pub mod journal;
 pub mod layout;
 pub mod mapper;
 pub mod mapping;
+pub mod preview;
 pub mod progress;
 pub mod reason;
 pub mod report;

@@ -17,7 +17,7 @@ use crate::convert::{Canonical, Fault};
 use crate::layout::Layout;
 use crate::mapping::{As, DataDate, From, Mapping};
 use crate::reason::PlacedReason;
-use crate::rows::{CellKind, FaultKind, Rows, sample};
+use crate::rows::{CellKind, Rows, sample};
 use crate::source::Limits;
 
 mod codes;
@@ -177,11 +177,6 @@ impl Mapper {
         let cells = fault.cells.iter().enumerate().map(|(at, cell)| (named(at), cell.clone())).collect();
         Reject { row: fault.row, reasons, cells }
     }
-}
-
-/// True when a row fault means that the department's own software wrote something else than text.
-pub fn is_encoding(kind: FaultKind) -> bool {
-    kind == FaultKind::Encoding
 }
 
 fn plan(mapping: &Mapping, layout: &Layout, name: &str, ty: &DataType) -> Plan {

@@ -129,7 +129,7 @@ impl CsvSource {
     /// One record of the head, as cells. Undecodable headers are refused: every row would be, one by one.
     fn head_record(&mut self) -> Result<Option<Vec<String>>, SourceError> {
         let cut = loop {
-            let cut = self.splitter.cut(&self.buffer[self.start..], self.ended, 0);
+            let cut = self.splitter.cut(&self.buffer[self.start..], self.ended);
             match cut {
                 Cut::More if !self.ended => {
                     let wanted = self.buffer.len() - self.start + READ_BYTES;
@@ -201,7 +201,7 @@ impl Source for CsvSource {
         let mut at = self.start;
         let mut row = self.position.row;
         while records.len() < self.limits.piece_rows && at - self.start < self.limits.piece_bytes {
-            match self.splitter.cut(&self.buffer[at..], self.ended, row) {
+            match self.splitter.cut(&self.buffer[at..], self.ended) {
                 Cut::More if self.ended => break,
                 Cut::More => {
                     // Keeps what is cut so far: offsets count from `start`, which `fill` moves to zero.

@@ -75,21 +75,19 @@ fn short_decimal(bytes: &[u8], shift: i32, precision: u8) -> Option<i128> {
     let mut value = 0i64;
     let mut places = 0i32;
     let mut point = false;
-    let mut seen = false;
-    for &byte in digits {
+    for (at, &byte) in digits.iter().enumerate() {
         let digit = byte.wrapping_sub(b'0');
         if digit < 10 {
             value = value * 10 + i64::from(digit);
             places += i32::from(point);
-            seen = true;
-        } else if byte == b'.' && !point {
+        } else if byte == b'.' && !point && at > 0 && at + 1 < digits.len() {
             point = true;
         } else {
             return None;
         }
     }
     let missing = shift - places;
-    if !seen || !(0..=3).contains(&missing) {
+    if !(0..=3).contains(&missing) {
         return None;
     }
     let value = i128::from(value * [1, 10, 100, 1000][usize::try_from(missing).ok()?]);

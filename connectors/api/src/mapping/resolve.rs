@@ -95,8 +95,15 @@ impl Resolver<'_> {
             (Some(item), Some(value)) => self.fields(item, value),
             _ => Vec::new(),
         };
+        for (at, column) in ignore.iter().enumerate() {
+            let mapped = fields.iter().any(|f| matches!(&f.from, From::Column { column: c, .. } if c == column));
+            if mapped {
+                let (zh, en) = ("该列已被映射", "this column is mapped");
+                self.walk.mistake(&format!("ignore[{at}]"), zh, en);
+            }
+        }
         let item = item?;
-        let mapping = Mapping {
+        Some(Mapping {
             item,
             file: file.to_owned(),
             source: source?,
@@ -105,14 +112,7 @@ impl Resolver<'_> {
             fields,
             digest: self.digest(text),
             schema: item.submission_schema(),
-        };
-        let used: BTreeSet<&str> = mapping.columns().collect();
-        for column in &mapping.ignore {
-            if used.contains(column.as_str()) {
-                self.walk.mistake("ignore", format!("“{column}”列已被映射"), format!("column `{column}` is mapped"));
-            }
-        }
-        Some(mapping)
+        })
     }
 
     fn digest(&self, text: &str) -> String {

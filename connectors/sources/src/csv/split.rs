@@ -46,7 +46,7 @@ impl Splitter {
     }
 
     /// Cuts the first record of `bytes`; `ended` tells that nothing follows them.
-    pub(super) fn cut(&self, bytes: &[u8], ended: bool, _row: u32) -> Cut {
+    pub(super) fn cut(&self, bytes: &[u8], ended: bool) -> Cut {
         if bytes.is_empty() {
             return Cut::More;
         }

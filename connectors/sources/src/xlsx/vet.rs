@@ -76,7 +76,7 @@ pub(super) fn vet(path: &Path, limits: &Limits) -> Result<(), Verdict> {
     let mut total = 0u64;
     for at in 0..archive.len() {
         let mut part = archive.by_index(at).map_err(|_| damaged())?;
-        let name = part.name().to_ascii_lowercase();
+        let Ok(name) = part.name().map(|name| name.to_ascii_lowercase()) else { return Err(damaged()) };
         if !name.ends_with(".xml") && !name.ends_with(".rels") {
             continue;
         }

@@ -1,0 +1,9 @@
+//! Connectors from file to receipt: against the simulated city's truth, against a hub that fails at random, and
+//! against hostile files.
+
+mod city;
+mod hostile;
+mod resume;
+mod support;
+mod text_files;
+mod workbooks;
