@@ -38,15 +38,26 @@ const ORPHANS_EVERY: Duration = Duration::from_secs(1800);
 const COMPACTION: &str = "compaction";
 
 /// When items were last written, and when orphans were last looked for.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Upkeep {
     touched: Mutex<HashMap<String, Duration>>,
     orphans_at: Mutex<Option<Duration>>,
     /// One fold or compaction at a time in this process: it is the readers' and writers' machine.
     busy: tokio::sync::Mutex<()>,
+    /// Files that one fold makes at the same time.
+    slots: tokio::sync::Semaphore,
 }
 
 impl Upkeep {
+    pub(crate) fn new(slots: usize) -> Self {
+        Self {
+            touched: Mutex::default(),
+            orphans_at: Mutex::default(),
+            busy: tokio::sync::Mutex::default(),
+            slots: tokio::sync::Semaphore::new(slots.max(1)),
+        }
+    }
+
     pub(crate) fn touched(&self, item: &str, now: Duration) {
         self.touched.lock().insert(item.to_owned(), now);
     }
@@ -126,8 +137,8 @@ impl Lake {
                 index.retain(layout.no, &live)?;
                 for place in &places {
                     let Some(file) = file_id(&place.file.path) else { continue };
-                    if !index.has(layout.no, &file)? {
-                        index.add(layout.no, file, read_entries(&layout, &scans.opener, place)?)?;
+                    if !index.has(&layout, &file)? {
+                        index.add(&layout, file, read_entries(&layout, &scans.opener, place)?)?;
                     }
                 }
                 Ok::<_, LakeError>(())
@@ -218,20 +229,19 @@ impl Lake {
         let kept = files.iter().filter(|_| !from_scratch).cloned().map(|file| picture.place_current(file));
         let sources: Vec<FilePlace> = kept.chain(tail.into_iter().map(|file| picture.place_changes(file))).collect();
         let target = picture.changes.version;
-        let mut made: Vec<NewFile> = Vec::new();
         let mut transactions = Vec::new();
-        for child in children {
-            let created = self.merge_into(
-                tables,
-                Target::Current { bucket: child, folded: target },
-                LeadRange::of_bucket(child),
-                Keep::Greatest,
-                sources.clone(),
-            );
-            made.push(created.await?);
+        for child in &children {
             let id = format!("fold/{child}");
             transactions.push((id.clone(), tables.current.transaction(&id).await?, target));
         }
+        let made: Vec<NewFile> = futures::stream::iter(children)
+            .map(|bucket| {
+                let place = Target::Current { bucket, folded: target };
+                self.merge_into(tables, place, LeadRange::of_bucket(bucket), Keep::Greatest, sources.clone())
+            })
+            .buffer_unordered(self.options.encoders.max(1))
+            .try_collect()
+            .await?;
         self.commit_made(tables, &tables.current, made, files, transactions, true).await
     }
 
@@ -283,6 +293,7 @@ impl Lake {
             received_max: None,
             batch_rows: STEP_ROWS,
         };
+        let _slot = self.upkeep.slots.acquire().await.map_err(|_| LakeError::Task)?;
         let scans = Arc::clone(&self.scans);
         let rows = move || Merge::of_files(spec, &sources, &scans.opener);
         create_file(tables, target, self.clock.now(), self.options.sync, rows).await
@@ -351,6 +362,7 @@ impl Lake {
         for tables in self.items.values() {
             for table in [&tables.changes, &tables.current] {
                 deleted += table.delete_orphans(before).await?;
+                table.clean_log(chrono::Utc::now() - self.options.log_retention).await?;
             }
         }
         self.metrics.deleted_files.inc_by(deleted as u64);
@@ -369,7 +381,7 @@ fn read_entries(
 
     let reader = opener.open(place)?;
     let footer = opener.footer(place, &reader)?;
-    let mask = file_mask(layout, &footer, &layout.indexed)?;
+    let mask = file_mask(layout, &footer, &layout.indexed);
     let mut entries = FileEntries::default();
     entries.columns.resize_with(layout.indexed.len(), ColumnEntries::default);
     for batch in ParquetRecordBatchReaderBuilder::new_with_metadata(reader, footer).with_projection(mask).build()? {

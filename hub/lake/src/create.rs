@@ -74,7 +74,7 @@ where
         Target::Changes(_) => changes,
         Target::Current { .. } => current,
     });
-    let durable = directory.filter(|_| sync).map(|directory| directory.join(&path));
+    let durable = directory.filter(|_| sync).map(|directory| (directory.clone(), path.clone()));
     let (tx, rx) = mpsc::channel(2);
     let layout = Arc::clone(&tables.layout);
     table.begin_file(&path);

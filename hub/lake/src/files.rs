@@ -126,7 +126,7 @@ pub(crate) async fn upload(
     store: Arc<dyn ObjectStore>,
     path: String,
     mut parts: mpsc::Receiver<Bytes>,
-    durable: Option<PathBuf>,
+    durable: Option<(PathBuf, String)>,
 ) -> Result<(), LakeError> {
     let mut writer = BufWriter::with_capacity(store, StorePath::from(path.as_str()), UPLOAD_BYTES);
     while let Some(part) = parts.recv().await {
@@ -134,7 +134,12 @@ pub(crate) async fn upload(
     }
     writer.shutdown().await.map_err(|e| LakeError::Location(e.into()))?;
     match durable {
-        Some(path) => sync_files(vec![path]).await,
+        // The file, the partition's directory that names it, the table's directory that names that one.
+        Some((table, path)) => {
+            let file = table.join(path);
+            let partition = file.parent().map_or_else(|| table.clone(), std::path::Path::to_owned);
+            sync_files(vec![file, partition, table]).await
+        }
         None => Ok(()),
     }
 }

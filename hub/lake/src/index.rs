@@ -5,7 +5,7 @@
 //!
 //! ```text
 //! item u16 | file 16 bytes (its uuid) | column u16 | first prefix u64   →  (prefix u64 | row u32) × ≤ 512
-//! item u16 | file 16 bytes            | 0xffff     | 0                  →  rows u64        the file is indexed
+//! item u16 | file 16 bytes            | 0xffff     | 0                  →  fingerprint u64: the file is indexed
 //! ```
 //!
 //! All integers big-endian. A file's entries are written once, after its commit, and dropped with the file, so there is
@@ -21,6 +21,7 @@ use fjall::{Database, Keyspace, KeyspaceCreateOptions};
 use minqiao_core::Token;
 
 use crate::LakeError;
+use crate::layout::ItemLayout;
 
 const BLOCK_ENTRIES: usize = 512;
 const ENTRY_BYTES: usize = 12;
@@ -90,11 +91,10 @@ impl PointIndex {
     }
 
     /// Stores a file's entries. Blocking.
-    pub(crate) fn add(&self, item: u16, file: FileId, entries: FileEntries) -> Result<(), LakeError> {
+    pub(crate) fn add(&self, layout: &ItemLayout, file: FileId, entries: FileEntries) -> Result<(), LakeError> {
+        let item = layout.no;
         let mut batch = self.database.batch();
-        let mut rows = 0;
         for (column, mut of_column) in entries.columns.into_iter().enumerate() {
-            rows = of_column.rows;
             of_column.entries.sort_unstable();
             let column = u16::try_from(column).unwrap_or(MARKER - 1);
             for block in of_column.entries.chunks(BLOCK_ENTRIES) {
@@ -106,28 +106,31 @@ impl PointIndex {
                 batch.insert(&self.blocks, key(item, &file, column, block[0].0).as_slice(), value);
             }
         }
-        batch.insert(&self.blocks, key(item, &file, MARKER, 0).as_slice(), u64::from(rows).to_be_bytes().as_slice());
+        let fingerprint = layout.index_fingerprint().to_be_bytes();
+        batch.insert(&self.blocks, key(item, &file, MARKER, 0).as_slice(), fingerprint.as_slice());
         batch.commit()?;
         Ok(())
     }
 
-    /// True when the file's entries are here.
-    pub(crate) fn has(&self, item: u16, file: &FileId) -> Result<bool, LakeError> {
-        Ok(self.blocks.contains_key(key(item, file, MARKER, 0))?)
+    /// True when the file's entries are here, of the columns that are indexed now.
+    pub(crate) fn has(&self, layout: &ItemLayout, file: &FileId) -> Result<bool, LakeError> {
+        let marker = self.blocks.get(key(layout.no, file, MARKER, 0))?;
+        Ok(marker.is_some_and(|marker| *marker == layout.index_fingerprint().to_be_bytes()))
     }
 
     /// Rows whose value in the column (a position in the layout's list) may be one of the tokens, ascending; `None`
     /// when the file is not indexed. Blocking.
     pub(crate) fn rows(
         &self,
-        item: u16,
+        layout: &ItemLayout,
         file: &FileId,
         column: usize,
         tokens: &[Token],
     ) -> Result<Option<Vec<u32>>, LakeError> {
-        if !self.has(item, file)? {
+        if !self.has(layout, file)? {
             return Ok(None);
         }
+        let item = layout.no;
         let column = u16::try_from(column).unwrap_or(MARKER - 1);
         let mut rows = Vec::new();
         for token in tokens {
@@ -192,6 +195,10 @@ fn key(item: u16, file: &FileId, column: u16, prefix: u64) -> [u8; 28] {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
+
     use super::*;
 
     fn entries(values: &[[u8; 16]]) -> FileEntries {
@@ -200,11 +207,23 @@ mod tests {
         FileEntries { columns: vec![column] }
     }
 
+    fn layout(no: u16) -> ItemLayout {
+        let time = || DataType::Timestamp(TimeUnit::Millisecond, Some("+08:00".into()));
+        let fields = vec![
+            Field::new("_key", DataType::FixedSizeBinary(16), false),
+            Field::new("_source_updated_at", time(), true),
+            Field::new("_received_at", time(), true),
+            Field::new("_op", DataType::Utf8, false),
+            Field::new("_content_hash", DataType::Utf8, false),
+        ];
+        ItemLayout::new("item", no, Arc::new(Schema::new(fields)), None).expect("a layout")
+    }
+
     #[test]
     fn rows_are_found_across_blocks_and_only_in_their_file() {
         let directory = tempfile::tempdir().expect("a directory");
         let index = PointIndex::open(directory.path(), 1 << 20).expect("an index");
-        let (one, other) = ([1; 16], [2; 16]);
+        let (three, one, other) = (layout(3), [1; 16], [2; 16]);
         // 1,500 rows of one token span three blocks.
         let mut values = vec![[7; 16]; 1500];
         values.extend((0..600u32).map(|i| {
@@ -212,16 +231,16 @@ mod tests {
             value[..4].copy_from_slice(&(i * 1000).to_be_bytes());
             value
         }));
-        index.add(3, one, entries(&values)).expect("added");
-        index.add(3, other, entries(&[[7; 16]])).expect("added");
-        let rows = index.rows(3, &one, 0, &[Token([7; 16])]).expect("read").expect("indexed");
+        index.add(&three, one, entries(&values)).expect("added");
+        index.add(&three, other, entries(&[[7; 16]])).expect("added");
+        let rows = index.rows(&three, &one, 0, &[Token([7; 16])]).expect("read").expect("indexed");
         assert_eq!(rows, (0..1500).collect::<Vec<u32>>());
         let mut wanted = [9; 16];
         wanted[..4].copy_from_slice(&599_000u32.to_be_bytes());
-        assert_eq!(index.rows(3, &one, 0, &[Token(wanted)]).expect("read"), Some(vec![2099]));
-        assert_eq!(index.rows(3, &one, 0, &[Token([8; 16])]).expect("read"), Some(vec![]));
-        assert_eq!(index.rows(4, &one, 0, &[Token([7; 16])]).expect("read"), None);
+        assert_eq!(index.rows(&three, &one, 0, &[Token(wanted)]).expect("read"), Some(vec![2099]));
+        assert_eq!(index.rows(&three, &one, 0, &[Token([8; 16])]).expect("read"), Some(vec![]));
+        assert_eq!(index.rows(&layout(4), &one, 0, &[Token([7; 16])]).expect("read"), None);
         index.retain(3, &HashSet::from([other])).expect("retained");
-        assert!(!index.has(3, &one).expect("read") && index.has(3, &other).expect("read"));
+        assert!(!index.has(&three, &one).expect("read") && index.has(&three, &other).expect("read"));
     }
 }

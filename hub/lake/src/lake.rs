@@ -65,6 +65,14 @@ impl Progress {
         self.next.lock().insert((topic.to_owned(), partition), next);
     }
 
+    pub(crate) fn committed(&self, topic: &str, partition: u32) -> u64 {
+        self.next.lock().get(&(topic.to_owned(), partition)).copied().unwrap_or_default()
+    }
+
+    pub(crate) fn subscribe(&self) -> watch::Receiver<u64> {
+        self.changed.subscribe()
+    }
+
     pub(crate) fn announce(&self) {
         self.changed.send_modify(|generation| *generation = generation.wrapping_add(1));
     }
@@ -166,7 +174,7 @@ impl Lake {
             scans: Arc::new(scans),
             index: Arc::new(index),
             progress: Progress { next: Mutex::default(), changed: watch::Sender::new(0) },
-            upkeep: crate::compact::Upkeep::default(),
+            upkeep: crate::compact::Upkeep::new(options.encoders),
             items,
             options,
             clock,

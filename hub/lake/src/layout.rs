@@ -16,6 +16,7 @@
 
 use std::sync::Arc;
 
+use arrow::array::{RecordBatch, RecordBatchOptions, new_null_array};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use deltalake_core::kernel::{DataType as DeltaType, StructField};
 
@@ -107,6 +108,12 @@ impl ItemLayout {
         names.filter(|name| name.ends_with(TOKEN_SUFFIX)).collect()
     }
 
+    /// Changes when other columns are indexed (FNV-1a over their names).
+    pub(crate) fn index_fingerprint(&self) -> u64 {
+        let names = self.indexed.iter().flat_map(|index| self.schema.field(*index).name().bytes().chain([0]));
+        names.fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+    }
+
     /// Columns that a merge of versions must see.
     pub(crate) fn version_columns(&self) -> [usize; 6] {
         [self.lead, self.key, self.updated_at, self.op, self.content_hash, self.received_at]
@@ -146,6 +153,22 @@ fn unknown(item: &str, field: &Field) -> LakeError {
 pub(crate) fn project(schema: &SchemaRef, columns: &[usize]) -> SchemaRef {
     let fields: Vec<_> = columns.iter().map(|index| Arc::clone(&schema.fields()[*index])).collect();
     Arc::new(Schema::new(fields))
+}
+
+/// The batch with exactly the schema's columns, by name: a column that a later catalogue added is null in older data.
+pub(crate) fn conform(schema: &SchemaRef, batch: &RecordBatch) -> Result<RecordBatch, &'static str> {
+    if batch.schema_ref() == schema {
+        return Ok(batch.clone());
+    }
+    let columns = schema.fields().iter().map(|field| match batch.column_by_name(field.name()) {
+        Some(column) if column.data_type() == field.data_type() => Ok(Arc::clone(column)),
+        Some(_) => Err("a column has another type"),
+        None => Ok(new_null_array(field.data_type(), batch.num_rows())),
+    });
+    let columns = columns.collect::<Result<Vec<_>, _>>()?;
+    let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+    RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options)
+        .map_err(|_| "a required column is missing or null")
 }
 
 /// A closed range of lead values.

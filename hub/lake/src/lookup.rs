@@ -77,7 +77,7 @@ impl Lookup<'_> {
         let position = self.layout.indexed.iter().position(|indexed| *indexed == column);
         let of_file = |place: &FilePlace| {
             let indexed = match (position, file_id(&place.file.path)) {
-                (Some(position), Some(file)) => self.index.rows(self.layout.no, &file, position, tokens)?,
+                (Some(position), Some(file)) => self.index.rows(self.layout, &file, position, tokens)?,
                 _ => None,
             };
             match indexed {
@@ -92,11 +92,14 @@ impl Lookup<'_> {
     fn search(&self, place: &FilePlace, column: usize, tokens: &[Token]) -> Result<Vec<u32>, LakeError> {
         let reader = self.opener.open(place)?;
         let footer = self.opener.footer(place, &reader)?;
-        let mask = file_mask(self.layout, &footer, &[column])?;
+        let mask = file_mask(self.layout, &footer, &[column]);
         let batches = ParquetRecordBatchReaderBuilder::new_with_metadata(reader, footer).with_projection(mask).build()?;
         let (mut rows, mut base) = (Vec::new(), 0u32);
         for batch in batches {
             let batch = batch?;
+            if batch.num_columns() == 0 {
+                break;
+            }
             rows.extend(matching(&batch, 0, tokens).into_iter().map(|row| base + row));
             base += u32::try_from(batch.num_rows()).unwrap_or_default();
         }
@@ -119,7 +122,7 @@ impl Lookup<'_> {
     fn read(&self, place: &FilePlace, rows: &[u32], columns: &[usize]) -> Result<Vec<RecordBatch>, LakeError> {
         let reader = self.opener.open(place)?;
         let footer = self.opener.footer(place, &reader)?;
-        let mask = file_mask(self.layout, &footer, columns)?;
+        let mask = file_mask(self.layout, &footer, columns);
         let mut selectors = Vec::with_capacity(rows.len() * 2);
         let mut next = 0;
         for row in rows.iter().map(|row| *row as usize) {

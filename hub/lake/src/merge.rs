@@ -21,8 +21,11 @@ use parquet::file::page_index::column_index::ColumnIndexMetaData;
 
 use crate::LakeError;
 use crate::files::{FileOpener, FilePlace, FileReader};
-use crate::layout::{ItemLayout, LeadRange, project};
+use crate::layout::{ItemLayout, LeadRange, conform, project};
 use crate::order::{OrderKey, VersionColumns, Versions};
+
+/// Rows of all files together that a merge holds at a time.
+const HELD_ROWS: usize = 64 * 1024;
 
 /// Which rows a merge answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,6 +58,8 @@ pub(crate) struct Merge {
     /// Positions of the answered columns in what is read.
     output: Vec<usize>,
     schema: SchemaRef,
+    /// Schema of what is read.
+    read: SchemaRef,
     at: VersionColumns,
     sources: Vec<Source>,
     heap: BinaryHeap<Reverse<(OrderKey, usize)>>,
@@ -99,7 +104,8 @@ impl Merge {
     /// Opens the files.
     pub(crate) fn of_files(spec: MergeSpec, files: &[FilePlace], opener: &FileOpener) -> Result<Self, LakeError> {
         let read = read_columns(&spec);
-        let batch_rows = if files.len() > 8 { spec.batch_rows.min(2048) } else { spec.batch_rows };
+        // Many files share the memory of eight.
+        let batch_rows = spec.batch_rows.min((HELD_ROWS / files.len().max(1)).max(256));
         let mut readers = Vec::with_capacity(files.len());
         for place in files {
             let reader = opener.open(place)?;
@@ -123,8 +129,18 @@ impl Merge {
             .ok_or(LakeError::DamagedTable { table: spec.layout.code.clone(), reason: "a version column is missing" })?;
         let output = spec.columns.iter().filter_map(|column| read.iter().position(|c| c == column)).collect();
         let schema = project(&spec.layout.schema, &spec.columns);
-        let mut merge =
-            Self { output, schema, at, sources: Vec::new(), heap: BinaryHeap::new(), held: Vec::new(), rows: Vec::new(), best: None, spec };
+        let mut merge = Self {
+            read: project(&spec.layout.schema, read),
+            output,
+            schema,
+            at,
+            sources: Vec::new(),
+            heap: BinaryHeap::new(),
+            held: Vec::new(),
+            rows: Vec::new(),
+            best: None,
+            spec,
+        };
         for mut reader in readers {
             if let Some(batch) = merge.load(&mut reader)? {
                 let index = merge.sources.len();
@@ -142,7 +158,9 @@ impl Merge {
                 BatchReader::File(reader) => reader.next().transpose()?,
                 BatchReader::Memory(batches) => batches.next(),
             };
-            let Some(mut batch) = next else { return Ok(None) };
+            let Some(batch) = next else { return Ok(None) };
+            let mut batch = conform(&self.read, &batch)
+                .map_err(|reason| LakeError::DamagedTable { table: self.spec.layout.code.clone(), reason })?;
             let mut versions = Versions::of(&batch, self.at)?;
             let mut keys: Vec<OrderKey> = (0..versions.len()).map(|row| versions.order_key(row)).collect();
             debug_assert!(keys.is_sorted(), "LAKE-4: files are sorted by order key");
@@ -292,7 +310,7 @@ fn open_range(
     batch_rows: usize,
 ) -> Result<Option<ParquetRecordBatchReader>, LakeError> {
     let layout = &spec.layout;
-    let mask = file_mask(layout, &footer, read)?;
+    let mask = file_mask(layout, &footer, read);
     let selection = (!spec.range.is_all()).then(|| select_range(layout, &footer, spec.range)).flatten();
     let mut builder = ParquetRecordBatchReaderBuilder::new_with_metadata(reader, footer)
         .with_batch_size(batch_rows)
@@ -306,28 +324,23 @@ fn open_range(
     Ok(Some(builder.build()?))
 }
 
-/// Columns of a file by position; files have the columns of the sealed schema in its order.
-pub(crate) fn file_mask(
-    layout: &ItemLayout,
-    footer: &ArrowReaderMetadata,
-    columns: &[usize],
-) -> Result<ProjectionMask, LakeError> {
-    if footer.schema().fields().len() != layout.schema.fields().len() {
-        return Err(LakeError::DamagedTable { table: layout.code.clone(), reason: "a file has other columns" });
-    }
-    Ok(ProjectionMask::roots(footer.parquet_schema(), columns.iter().copied()))
+/// Columns of a file by name; a file written before a column existed does not have it.
+pub(crate) fn file_mask(layout: &ItemLayout, footer: &ArrowReaderMetadata, columns: &[usize]) -> ProjectionMask {
+    let names = columns.iter().map(|column| layout.schema.field(*column).name());
+    ProjectionMask::roots(footer.parquet_schema(), names.filter_map(|name| footer.schema().index_of(name).ok()))
 }
 
 /// Rows of the pages whose leads may lie in the range.
 fn select_range(layout: &ItemLayout, footer: &ArrowReaderMetadata, range: LeadRange) -> Option<RowSelection> {
     let metadata = footer.metadata();
     let mut selectors = Vec::new();
+    let lead = footer.schema().index_of(layout.schema.field(layout.lead).name()).ok()?;
     for group in 0..metadata.num_row_groups() {
         let rows = usize::try_from(metadata.row_group(group).num_rows()).ok()?;
-        let ColumnIndexMetaData::FIXED_LEN_BYTE_ARRAY(index) = &metadata.column_index()?.get(group)?.get(layout.lead)? else {
+        let ColumnIndexMetaData::FIXED_LEN_BYTE_ARRAY(index) = &metadata.column_index()?.get(group)?.get(lead)? else {
             return None;
         };
-        let pages = metadata.offset_index()?.get(group)?.get(layout.lead)?.page_locations();
+        let pages = metadata.offset_index()?.get(group)?.get(lead)?.page_locations();
         for (page, location) in pages.iter().enumerate() {
             let first = usize::try_from(location.first_row_index).ok()?;
             let next = pages.get(page + 1).and_then(|next| usize::try_from(next.first_row_index).ok()).unwrap_or(rows);

@@ -77,6 +77,8 @@ pub struct LakeOptions {
     /// How long files stay after the tables stopped naming them. Longer than the longest query of another process;
     /// queries of this process hold their files anyway.
     pub retention: Duration,
+    /// How long commits stay readable behind a checkpoint.
+    pub log_retention: Duration,
     /// Memory for file footers, bytes.
     pub footer_cache_bytes: usize,
     /// Memory for the point index's blocks, bytes.
@@ -101,6 +103,7 @@ impl Default for LakeOptions {
             small_file_bytes: 32 << 20,
             small_files_min: 8,
             retention: Duration::from_secs(3600),
+            log_retention: Duration::from_secs(30 * 86_400),
             footer_cache_bytes: 48 << 20,
             index_cache_bytes: 16 << 20,
         }

@@ -34,6 +34,7 @@ use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
 use datafusion::physical_plan::stream::RecordBatchReceiverStreamBuilder;
 use datafusion::physical_plan::{
     DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PhysicalExpr, PlanProperties, SendableRecordBatchStream,
+    StatisticsArgs,
 };
 use minqiao_core::Timestamp;
 use object_store::ObjectMeta;
@@ -272,6 +273,15 @@ impl ExecutionPlan for FoldExec {
         _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
     ) -> Result<TreeNodeRecursion> {
         Ok(TreeNodeRecursion::Continue)
+    }
+
+    /// Versions that lose are counted too, so the number is only a guide for joins.
+    fn statistics_from_inputs(&self, _: &[Arc<Statistics>], args: &StatisticsArgs) -> Result<Arc<Statistics>> {
+        let rows: u64 = self.set.files.iter().map(|place| place.file.rows).sum();
+        let parts = if args.partition().is_some() { self.ranges.len() as u64 } else { 1 };
+        let mut statistics = Statistics::new_unknown(&self.schema());
+        statistics.num_rows = Precision::Inexact(usize::try_from(rows / parts).unwrap_or(usize::MAX));
+        Ok(Arc::new(statistics))
     }
 
     fn with_new_children(self: Arc<Self>, _: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {

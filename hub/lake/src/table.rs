@@ -16,6 +16,7 @@ use std::time::Duration;
 use deltalake_core::kernel::transaction::{CommitBuilder, CommitConflictError, CommitProperties, TransactionError};
 use deltalake_core::kernel::{Action, Add, Remove, StructField, Transaction};
 use deltalake_core::logstore::{LogStoreRef, StorageConfig, default_logstore, get_actions};
+use deltalake_core::checkpoints::cleanup_expired_logs_for;
 use deltalake_core::operations::create::CreateBuilder;
 use deltalake_core::protocol::{DeltaOperation, SaveMode};
 use deltalake_core::table::state::DeltaTableState;
@@ -190,8 +191,17 @@ pub(crate) struct Table {
     in_flight: Mutex<HashSet<String>>,
     /// Files that the newest state no longer names, with the time they were first found idle.
     retired: Mutex<Vec<(Arc<DataFile>, Option<Duration>)>>,
-    /// deltalake's picture, for its own conflict checks; also serialises commits.
-    engine: tokio::sync::Mutex<Option<DeltaTableState>>,
+    /// Also serialises commits.
+    engine: tokio::sync::Mutex<Engine>,
+}
+
+/// deltalake's side of the table.
+#[derive(Default)]
+struct Engine {
+    /// Its picture, for its own conflict checks.
+    snapshot: Option<DeltaTableState>,
+    /// The outcome of the last commit is unknown: the log must be read before the next one.
+    unsure: bool,
 }
 
 impl std::fmt::Debug for Table {
@@ -226,7 +236,7 @@ impl Table {
             state: RwLock::new(Arc::new(TableState::absent())),
             in_flight: Mutex::default(),
             retired: Mutex::default(),
-            engine: tokio::sync::Mutex::new(None),
+            engine: tokio::sync::Mutex::default(),
         })
     }
 
@@ -273,7 +283,7 @@ impl Table {
             state.files.insert(add.path.clone(), Arc::new(DataFile::of_add(&add, self.partition, since)));
         }
         *self.state.write() = Arc::new(state);
-        *engine = Some(snapshot);
+        engine.snapshot = Some(snapshot);
         Ok(())
     }
 
@@ -283,17 +293,18 @@ impl Table {
         self.refresh_locked(&mut engine).await
     }
 
-    async fn refresh_locked(&self, engine: &mut Option<DeltaTableState>) -> Result<bool, LakeError> {
-        match engine {
+    async fn refresh_locked(&self, engine: &mut Engine) -> Result<bool, LakeError> {
+        match &mut engine.snapshot {
             Some(snapshot) => snapshot.update(self.log.as_ref(), None).await.map_err(|e| self.failed(e))?,
             None => {
                 if !self.log.is_delta_table_location().await.map_err(|e| self.failed(e))? {
                     return Ok(false);
                 }
-                *engine = Some(DeltaTableState::try_new(self.log.as_ref(), None).await.map_err(|e| self.failed(e))?);
+                let made = DeltaTableState::try_new(self.log.as_ref(), None).await;
+                engine.snapshot = Some(made.map_err(|e| self.failed(e))?);
             }
         }
-        let latest = engine.as_ref().map_or(-1, |snapshot| signed(snapshot.version()));
+        let latest = engine.snapshot.as_ref().map_or(-1, |snapshot| signed(snapshot.version()));
         let before = self.state();
         if latest == before.version {
             return Ok(false);
@@ -303,10 +314,14 @@ impl Table {
             let actions = self.actions_of(version).await?.ok_or_else(|| self.damaged("a commit is missing"))?;
             next.apply(version, &actions, self.partition, version);
         }
+        self.publish(&before, next);
+        Ok(true)
+    }
+
+    fn publish(&self, before: &TableState, next: TableState) {
         let gone = before.files.iter().filter(|(path, _)| !next.files.contains_key(*path));
         self.retired.lock().extend(gone.map(|(_, file)| (Arc::clone(file), None)));
         *self.state.write() = Arc::new(next);
-        Ok(true)
     }
 
     /// Keeps a file that no commit names yet from being taken for an orphan.
@@ -363,6 +378,15 @@ impl Table {
         Ok(deleted)
     }
 
+    /// Deletes commits and checkpoints before the newest checkpoint that is older than `before`.
+    pub(crate) async fn clean_log(&self, before: chrono::DateTime<chrono::Utc>) -> Result<(), LakeError> {
+        let Ok(version) = u64::try_from(self.state().version) else { return Ok(()) };
+        cleanup_expired_logs_for(version, self.log.as_ref(), before.timestamp_millis(), None)
+            .await
+            .map(|_| ())
+            .map_err(|e| self.failed(e))
+    }
+
     async fn delete(&self, path: &str) -> Result<(), LakeError> {
         match self.store.delete(&StorePath::from(path)).await {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
@@ -384,7 +408,7 @@ impl Table {
             return Ok(Some(*version));
         }
         let engine = self.engine.lock().await;
-        let Some(snapshot) = engine.as_ref() else { return Ok(None) };
+        let Some(snapshot) = &engine.snapshot else { return Ok(None) };
         let version =
             snapshot.transaction_version(self.log.as_ref(), app_id).await.map_err(|e| self.failed(e))?;
         if let Some(version) = version {
@@ -399,13 +423,13 @@ impl Table {
     /// A value of the table's own configuration.
     pub(crate) async fn property(&self, name: &str) -> Option<String> {
         let engine = self.engine.lock().await;
-        engine.as_ref().and_then(|snapshot| snapshot.metadata().configuration().get(name).cloned())
+        engine.snapshot.as_ref().and_then(|snapshot| snapshot.metadata().configuration().get(name).cloned())
     }
 
     /// Makes the table when it does not exist. Two makers are no conflict: the second finds the table of the first.
     pub(crate) async fn ensure(&self, properties: &[(&str, String)]) -> Result<(), LakeError> {
         let mut engine = self.engine.lock().await;
-        if engine.is_some() {
+        if engine.snapshot.is_some() {
             return Ok(());
         }
         if !self.log.is_delta_table_location().await.map_err(|e| self.failed(e))? {
@@ -437,40 +461,47 @@ impl Table {
     /// commit, and with no other for these transactions: a commit that happened after all is found, not repeated.
     pub(crate) async fn commit(&self, commit: &Commit) -> Result<Arc<TableState>, LakeError> {
         let mut engine = self.engine.lock().await;
-        self.refresh_locked(&mut engine).await?;
-        let first = commit.added.first().map(|file| file.path.as_str());
-        if first.is_some_and(|path| self.state().files.contains_key(path)) {
+        if engine.unsure {
+            self.refresh_locked(&mut engine).await?;
+            engine.unsure = false;
+        }
+        if commit.added.first().is_some_and(|file| self.state().files.contains_key(&file.path)) {
             return Ok(self.state());
         }
         self.check_current(commit)?;
-        let Some(read) = engine.clone() else { return Err(self.damaged("it was never made")) };
+        let Some(read) = engine.snapshot.clone() else { return Err(self.damaged("it was never made")) };
+        let transactions: Vec<_> =
+            commit.transactions.iter().map(|(id, _, version)| Transaction::new(id, *version)).collect();
         let actions = self.actions(commit);
-        let transactions = commit.transactions.iter().map(|(id, _, version)| Transaction::new(id, *version)).collect();
         let properties = CommitProperties::default()
-            .with_application_transactions(transactions)
+            .with_application_transactions(transactions.clone())
             .with_create_checkpoint(true)
             .with_cleanup_expired_logs(Some(false));
         let outcome = CommitBuilder::from(properties)
-            .with_actions(actions)
+            .with_actions(actions.clone())
             .build(Some(&read), Arc::clone(&self.log), operation(commit, self.partition))
             .await;
         match outcome {
             Ok(done) => {
-                *engine = Some(done.snapshot());
-                self.refresh_locked(&mut engine).await?;
+                let version = signed(done.version());
+                engine.snapshot = Some(done.snapshot());
+                let before = self.state();
+                if version == before.version + 1 {
+                    let mut next = TableState::clone(&before);
+                    let actions: Vec<_> = actions.into_iter().chain(transactions.into_iter().map(Action::Txn)).collect();
+                    next.apply(version, &actions, self.partition, version);
+                    self.publish(&before, next);
+                } else {
+                    self.refresh_locked(&mut engine).await?;
+                }
             }
             Err(error) if is_conflict(&error) => {
                 self.refresh_locked(&mut engine).await?;
                 return Err(LakeError::Conflict { table: self.name.clone() });
             }
             Err(error) => {
-                // The log decides what happened. While it cannot be read the outcome stays unknown, this call fails,
-                // and the next one begins by reading the log.
-                self.refresh_locked(&mut engine).await?;
-                let state = self.state();
-                if !first.is_some_and(|path| state.files.contains_key(path)) {
-                    return Err(self.failed(error));
-                }
+                engine.unsure = true;
+                return Err(self.failed(error));
             }
         }
         self.sync_log().await?;

@@ -31,7 +31,7 @@ use crate::LakeError;
 use crate::create::{NewFile, Sorted, Target, by_ingest_date, create_file};
 use crate::index::file_id;
 use crate::lake::Lake;
-use crate::layout::ItemLayout;
+use crate::layout::{ItemLayout, conform};
 use crate::snapshot::ItemTables;
 use crate::table::Commit;
 
@@ -43,6 +43,8 @@ const TOPIC_PROPERTY: &str = "minqiao.topic";
 const FETCH_BYTES: usize = 4 << 20;
 /// How long the loop may sleep before it looks for new topics.
 const TOPICS_EVERY: Duration = Duration::from_millis(250);
+/// The shortest sleep, when a micro-batch is due and its lane is busy.
+const PAUSE_MIN: Duration = Duration::from_millis(2);
 /// Pauses between attempts.
 const RETRY_MIN: Duration = Duration::from_millis(50);
 const RETRY_MAX: Duration = Duration::from_secs(5);
@@ -244,7 +246,7 @@ impl Run {
             let Some(lane) = self.lanes.get(topic) else { break };
             let next = lane.next[partition as usize];
             let end = self.bus.end_offset(topic, partition).await?;
-            lag += end.saturating_sub(next);
+            lag += end.saturating_sub(self.lake.progress.committed(topic, partition));
             if end < next {
                 return Err(LakeError::TopicRecreated { topic: topic.to_owned() });
             }
@@ -309,8 +311,11 @@ impl Run {
 
     /// Sleeps until a message, a commit or the next micro-batch is due.
     async fn sleep(&self) {
-        let collecting = self.lanes.values().any(|lane| lane.open.is_some());
-        let pause = if collecting { Duration::from_millis(5) } else { TOPICS_EVERY };
+        let now = self.lake.clock.monotonic();
+        let open = self.lanes.values().filter_map(|lane| lane.open.as_ref());
+        let due = open.map(|open| (open.since + self.lake.options.batch_delay).saturating_sub(now)).min();
+        let pause = due.unwrap_or(TOPICS_EVERY).clamp(PAUSE_MIN, TOPICS_EVERY);
+        let mut committed = self.lake.progress.subscribe();
         let waits: FuturesUnordered<_> = self
             .lanes
             .values()
@@ -329,6 +334,7 @@ impl Run {
         let mut waits = waits;
         tokio::select! {
             Some(()) = waits.next() => {}
+            _ = committed.changed() => {}
             () = tokio::time::sleep(pause) => {}
             () = self.cancel.cancelled() => {}
         }
@@ -416,7 +422,7 @@ fn decode(layout: &ItemLayout, record: &Record) -> Result<Vec<RecordBatch>, &'st
     let mut batches = Vec::new();
     while !buffer.is_empty() {
         match decoder.decode(&mut buffer) {
-            Ok(Some(batch)) => batches.push(conform(layout, &batch)?),
+            Ok(Some(batch)) => batches.push(checked(layout, &batch)?),
             Ok(None) => {}
             Err(_) => return Err("it is not an Arrow stream"),
         }
@@ -425,18 +431,11 @@ fn decode(layout: &ItemLayout, record: &Record) -> Result<Vec<RecordBatch>, &'st
     Ok(batches)
 }
 
-fn conform(layout: &ItemLayout, batch: &RecordBatch) -> Result<RecordBatch, &'static str> {
-    let fields = layout.schema.fields().iter();
-    let columns = fields.map(|field| match batch.column_by_name(field.name()) {
-        Some(column) if column.data_type() == field.data_type() => Ok(Arc::clone(column)),
-        Some(_) => Err("a column has another type"),
-        None => Ok(arrow::array::new_null_array(field.data_type(), batch.num_rows())),
-    });
-    let columns = columns.collect::<Result<Vec<_>, _>>()?;
+fn checked(layout: &ItemLayout, batch: &RecordBatch) -> Result<RecordBatch, &'static str> {
     if batch.schema().fields().iter().any(|field| layout.schema.index_of(field.name()).is_err()) {
         return Err("it has a column that the item does not have");
     }
-    RecordBatch::try_new(Arc::clone(&layout.schema), columns).map_err(|_| "a required column is missing or null")
+    conform(&layout.schema, batch)
 }
 
 /// Encodes and commits the micro-batches of one item.
@@ -546,10 +545,10 @@ impl Committer {
 impl Lake {
     /// Adds files to the point index.
     pub(crate) async fn index_files(&self, tables: &ItemTables, files: Vec<NewFile>) -> Result<(), LakeError> {
-        let (index, item) = (Arc::clone(&self.index), tables.layout.no);
+        let (index, layout) = (Arc::clone(&self.index), Arc::clone(&tables.layout));
         let indexing = tokio::task::spawn_blocking(move || {
             files.into_iter().try_for_each(|new| match file_id(&new.file.path) {
-                Some(file) => index.add(item, file, new.entries),
+                Some(file) => index.add(&layout, file, new.entries),
                 None => Ok(()),
             })
         });

@@ -1,0 +1,165 @@
+//! LAKE-1 and LAKE-2: every acknowledged row once, whatever breaks in between.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use minqiao_bus::Bus;
+use minqiao_core::KindOf;
+use minqiao_lake::LakeError;
+use object_store::ObjectStore;
+
+use crate::support::{Fault, Fixture, Row, TOPIC, append, bus, fold, ingest, read, start};
+
+fn rows(keys: std::ops::Range<u8>) -> Vec<Row> {
+    keys.map(|key| Row::new(key, 5, 1)).collect()
+}
+
+async fn assert_once(fixture: &Fixture, process: &str, rows: &[Row]) {
+    let lake = fixture.open(process).await;
+    assert_eq!(read(lake.changes("pension").unwrap()).await.len(), rows.len(), "changes hold each row once");
+    assert_eq!(read(lake.current("pension").unwrap()).await, fold(rows));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_are_queryable_once_and_survive_restarts() {
+    let fixture = Fixture::new().await;
+    let mut all = Vec::new();
+    for part in 0..3u8 {
+        let new = rows(part * 20..part * 20 + 20);
+        append(fixture.bus.as_ref(), &new).await;
+        all.extend(new);
+        let lake = fixture.open("one").await;
+        ingest(&lake, &fixture.bus).await;
+        assert_eq!(read(lake.current("pension").unwrap()).await, fold(&all));
+        drop(lake);
+    }
+    assert_once(&fixture, "two", &all).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn crash_between_file_and_commit_loses_and_doubles_nothing() {
+    let fixture = Fixture::new().await;
+    append(fixture.bus.as_ref(), &rows(0..10)).await;
+    let lake = fixture.open("one").await;
+    ingest(&lake, &fixture.bus).await;
+    append(fixture.bus.as_ref(), &rows(10..30)).await;
+    fixture.store.fail("changes/pension/_delta_log/", Fault::Before);
+    let running = start(&lake, &fixture.bus);
+    while fixture.store.fired() == 0 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    // The process dies: nothing runs on.
+    running.task.abort();
+    drop(running);
+    let again = fixture.open("two").await;
+    ingest(&again, &fixture.bus).await;
+    assert_once(&fixture, "three", &rows(0..30)).await;
+    assert_eq!(fixture.store.fired(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn commit_whose_answer_is_lost_is_found_not_repeated() {
+    let fixture = Fixture::new().await;
+    append(fixture.bus.as_ref(), &rows(0..10)).await;
+    let lake = fixture.open("one").await;
+    ingest(&lake, &fixture.bus).await;
+    append(fixture.bus.as_ref(), &rows(10..30)).await;
+    fixture.store.fail("changes/pension/_delta_log/", Fault::After);
+    ingest(&lake, &fixture.bus).await;
+    assert_eq!(fixture.store.fired(), 1, "the fault fired");
+    assert_once(&fixture, "two", &rows(0..30)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn crash_after_commit_continues_behind_it() {
+    let fixture = Fixture::new().await;
+    append(fixture.bus.as_ref(), &rows(0..30)).await;
+    let lake = fixture.open("one").await;
+    fixture.store.fail("changes/pension/_delta_log/00000000000000000001.json", Fault::After);
+    let running = start(&lake, &fixture.bus);
+    while fixture.store.fired() == 0 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    running.task.abort();
+    drop(running);
+    append(fixture.bus.as_ref(), &rows(30..40)).await;
+    let again = fixture.open("two").await;
+    ingest(&again, &fixture.bus).await;
+    assert_once(&fixture, "three", &rows(0..40)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_writers_share_a_topic_without_doubling() {
+    let fixture = Fixture::new().await;
+    let (one, two) = (fixture.open("one").await, fixture.open("two").await);
+    let (first, second) = (start(&one, &fixture.bus), start(&two, &fixture.bus));
+    for part in 0..20u8 {
+        append(fixture.bus.as_ref(), &rows(part * 5..part * 5 + 5)).await;
+        tokio::time::sleep(Duration::from_millis(3)).await;
+    }
+    for running in [&first, &second] {
+        running.writer.wait_for_all(fixture.bus.as_ref(), Duration::from_secs(60)).await.unwrap();
+    }
+    first.stop().await.unwrap();
+    second.stop().await.unwrap();
+    assert_once(&fixture, "three", &rows(0..100)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn recreated_topic_is_an_error() {
+    let fixture = Fixture::new().await;
+    append(fixture.bus.as_ref(), &rows(0..10)).await;
+    let lake = fixture.open("one").await;
+    ingest(&lake, &fixture.bus).await;
+    let other = bus().await;
+    append(other.as_ref(), &rows(10..20)).await;
+    let outcome = tokio::time::timeout(Duration::from_secs(30), start(&lake, &other).task).await.unwrap().unwrap();
+    let error = outcome.unwrap_err();
+    assert!(matches!(&error, LakeError::TopicRecreated { topic } if topic == TOPIC), "{error:?}");
+    assert_eq!(error.code(), "topic_recreated");
+    assert_eq!(read(lake.changes("pension").unwrap()).await.len(), 10);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn damaged_message_stops_its_item_and_keeps_what_was_committed() {
+    let fixture = Fixture::new().await;
+    append(fixture.bus.as_ref(), &rows(0..10)).await;
+    let lake = fixture.open("one").await;
+    ingest(&lake, &fixture.bus).await;
+    let mut cut = crate::support::message(&crate::support::batch(&rows(10..12)));
+    cut.payload.truncate(cut.payload.len() / 2);
+    fixture.bus.append(TOPIC, 0, vec![cut]).await.unwrap();
+    let running = start(&lake, &fixture.bus);
+    let waited = running.writer.wait_for_all(fixture.bus.as_ref(), Duration::from_millis(500)).await;
+    assert!(matches!(waited, Err(LakeError::Deadline { .. })));
+    running.stop().await.unwrap();
+    assert_once(&fixture, "two", &rows(0..10)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn orphans_of_a_crash_are_deleted_and_nothing_else() {
+    use futures::TryStreamExt;
+    let fixture = Fixture::new().await;
+    append(fixture.bus.as_ref(), &rows(0..10)).await;
+    let lake = fixture.open("one").await;
+    ingest(&lake, &fixture.bus).await;
+    append(fixture.bus.as_ref(), &rows(10..30)).await;
+    fixture.store.fail("changes/pension/_delta_log/", Fault::Before);
+    let running = start(&lake, &fixture.bus);
+    while fixture.store.fired() == 0 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    running.task.abort();
+    let again = fixture.open("two").await;
+    ingest(&again, &fixture.bus).await;
+    let files = || async {
+        let store: Arc<dyn ObjectStore> = fixture.store.clone();
+        let all: Vec<_> = store.list(None).try_collect().await.unwrap();
+        all.iter().filter(|meta| meta.location.as_ref().ends_with(".parquet")).count()
+    };
+    let before = files().await;
+    let deleted = again.delete_orphans().await.unwrap();
+    assert!(deleted >= 1, "the crashed writer left a file");
+    assert_eq!(files().await, before - deleted);
+    assert_once(&fixture, "three", &rows(0..30)).await;
+}
