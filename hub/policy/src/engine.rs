@@ -15,6 +15,7 @@ use minqiao_core::{Principal, Purpose};
 use minqiao_schemas::{Catalogue, Item};
 
 use crate::facts::{self, ItemEntities};
+use crate::rails;
 use crate::obligations::Obligations;
 use crate::scope::Scopes;
 use crate::{Access, FieldDecision, PolicyError, PolicySource, Reach, RowScope, Show, TableDecision};
@@ -47,10 +48,10 @@ impl Policy {
         Self::load(&PolicySource::embedded(), Catalogue::embedded())
     }
 
-    /// Parses `source` and checks it against its schema and `catalogue`; policies with findings do not load.
+    /// Parses `source` and validates it against its schema and `catalogue`; policies with findings do not load.
     pub fn load(source: &PolicySource, catalogue: &Catalogue) -> Result<Self, PolicyError> {
         let policy = Self::parse(source, catalogue)?;
-        let findings = policy.check(catalogue);
+        let findings = policy.validate(catalogue);
         if findings.is_empty() { Ok(policy) } else { Err(PolicyError::Invalid(findings)) }
     }
 
@@ -96,13 +97,20 @@ impl Policy {
         &self.version
     }
 
+    /// People per published cell, at least.
+    pub fn k(&self) -> u32 {
+        self.obligations.k
+    }
+
     /// What `principal` may see of `item` for `purpose`.
     pub fn decide(&self, principal: &Principal, purpose: &Purpose, item: &Item) -> Arc<TableDecision> {
         let key = (principal.clone(), purpose.clone(), item.code.clone());
         if let Some(known) = self.cache.lock().unwrap_or_else(PoisonError::into_inner).get(&key) {
             return Arc::clone(known);
         }
-        let decision = Arc::new(self.decide_afresh(principal, purpose, item));
+        let mut decision = self.decide_afresh(principal, purpose, item);
+        rails::hold(&mut decision, item, principal, purpose);
+        let decision = Arc::new(decision);
         let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
         if cache.len() >= CACHED_DECISIONS_MAX {
             cache.clear();
@@ -122,6 +130,7 @@ impl Policy {
         asked().unwrap_or(false)
     }
 
+    /// What the policies alone say.
     pub(crate) fn decide_afresh(&self, principal: &Principal, purpose: &Purpose, item: &Item) -> TableDecision {
         self.try_decide(principal, purpose, item).unwrap_or_else(|| TableDecision {
             item: item.code.clone(),

@@ -5,7 +5,7 @@
 //! work of `minqiao-query`, in one place.
 //!
 //! Invariants: no policy, an unknown attribute, an evaluation error or an unknown purpose means denied (SEC-1); a
-//! forbid outweighs every permit (SEC-2); the same inputs and policy version give the same decision (SEC-3); a mask
+//! forbid outweighs every permit, and rails hold against any policy set (SEC-2); the same inputs and policy version give the same decision (SEC-3); a mask
 //! is a total function and cannot fail on any value (SEC-4).
 //!
 //! Reading order: [`decision`] (the words), [`engine`] (the deciding), [`obligations`] (shapes and masks of fields),
@@ -20,6 +20,7 @@ pub mod explain;
 mod facts;
 pub mod mask;
 pub mod obligations;
+mod rails;
 pub mod scope;
 pub mod source;
 

@@ -81,14 +81,14 @@ impl Mask {
         }
     }
 
-    /// Of a decimal with `scale` digits after the point, as its unscaled integer.
-    pub fn decimal(self, value: i128, scale: u32) -> Option<i128> {
+    /// Of decimals with `scale` digits after the point, as unscaled integers; `None` when the mask hides decimals.
+    pub fn decimals(self, scale: u32) -> Option<DecimalMask> {
         let one = 10i128.checked_pow(scale)?;
-        let floor_to = |step: i128| if step > 0 { Some(value - value.rem_euclid(step)) } else { None };
+        let ten = one.checked_mul(10)?;
         match self {
-            Self::Band => Some(band(value, one)),
-            Self::Tens => floor_to(one.checked_mul(10)?),
-            Self::Tenth => floor_to(one / 10),
+            Self::Band => Some(DecimalMask::Band(bands(one))),
+            Self::Tens => Some(DecimalMask::Down(ten)),
+            Self::Tenth if one >= 10 => Some(DecimalMask::Down(one / 10)),
             _ => None,
         }
     }
@@ -126,29 +126,45 @@ fn part_end(address: &str, start: usize, ends: &[&str]) -> Option<usize> {
     let window = &rest[..bound];
     let found = ends.iter().filter_map(|end| window.find(end).map(|at| (at, at + end.len()))).min()?;
     let part = &window[..found.1];
-    let whole = found.0 >= "某".len() * 1 && !part.chars().any(|c| c.is_ascii_alphanumeric());
+    let whole = found.0 >= "某".len() && !part.chars().any(|c| c.is_ascii_alphanumeric());
     let estate = ["小区", "社区", "园区", "新区里"].iter().any(|e| part.ends_with(e));
     (whole && !estate).then_some(start + found.1)
 }
 
-fn band(value: i128, one: i128) -> i128 {
-    let size = value.unsigned_abs();
-    let mut bound = 0u128;
-    let mut decade = one.unsigned_abs().saturating_mul(100);
-    while decade <= size {
-        for step in [1u128, 2, 5] {
-            let next = decade.saturating_mul(step);
-            if next <= size && next >= one.unsigned_abs().saturating_mul(500) {
-                bound = next;
+/// A mask of decimals, made once per column.
+#[derive(Debug, Clone)]
+pub enum DecimalMask {
+    /// Bounds, ascending; the largest that is not above the amount is shown.
+    Band(Vec<u128>),
+    /// Rounded down to a multiple.
+    Down(i128),
+}
+
+impl DecimalMask {
+    /// Of one value.
+    pub fn of(&self, value: i128) -> i128 {
+        match self {
+            Self::Down(step) => value - value.rem_euclid(*step).min(value.saturating_sub(i128::MIN)),
+            Self::Band(bounds) => {
+                let at = bounds.partition_point(|bound| *bound <= value.unsigned_abs());
+                let bound = at.checked_sub(1).and_then(|at| i128::try_from(bounds[at]).ok()).unwrap_or(0);
+                if value < 0 { -bound } else { bound }
             }
         }
-        decade = match decade.checked_mul(10) {
-            Some(next) => next,
-            None => break,
-        };
     }
-    let bound = i128::try_from(bound).unwrap_or(i128::MAX);
-    if value < 0 { -bound } else { bound }
+}
+
+/// 0, 500, 1000, 2000, 5000, 10000 … in units of `one`, as far as the type reaches.
+fn bands(one: i128) -> Vec<u128> {
+    let mut bounds = vec![0];
+    let mut step = one.unsigned_abs().checked_mul(500);
+    for factor in [2u128, 2, 5].iter().cycle() {
+        let Some(bound) = step.filter(|bound| i128::try_from(*bound).is_ok()) else { break };
+        bounds.push(bound);
+        // 500 · 2 = 1000 · 2 = 2000 · 5 / 2 = 5000 · 2 …
+        step = if *factor == 5 { bound.checked_mul(5).map(|b| b / 2) } else { bound.checked_mul(2) };
+    }
+    bounds
 }
 
 #[cfg(test)]
@@ -178,13 +194,17 @@ mod tests {
 
     #[test]
     fn amounts_fall_to_the_bound_of_their_band() {
-        let yuan = |v: i128| Mask::Band.decimal(v * 100, 2).expect("decimal") / 100;
+        let band = Mask::Band.decimals(2).expect("a mask of decimals");
+        let yuan = |v: i128| band.of(v * 100) / 100;
         assert_eq!([0, 499, 500, 999, 1000, 4999, 5000, 123_456].map(yuan), [0, 0, 500, 500, 1000, 2000, 5000, 100_000]);
+        assert_eq!([10_000, 20_001, 50_000, 999_999].map(yuan), [10_000, 20_000, 50_000, 500_000]);
         assert_eq!(yuan(-1500), -1000);
-        assert_eq!(Mask::Band.decimal(i128::MIN, 2).map(|v| v <= 0), Some(true));
-        assert_eq!(Mask::Tenth.decimal(3333, 4), Some(3000));
-        assert_eq!(Mask::Tens.decimal(8950, 2), Some(8000));
-        assert_eq!(Mask::Tens.decimal(i128::MAX, 38), None);
+        assert!(band.of(i128::MIN) <= 0 && band.of(i128::MAX) > 0);
+        assert_eq!(Mask::Tenth.decimals(4).expect("a mask of decimals").of(3333), 3000);
+        let tens = Mask::Tens.decimals(2).expect("a mask of decimals");
+        assert_eq!((tens.of(8950), tens.of(-1)), (8000, -1000));
+        assert_eq!(tens.of(i128::MIN), i128::MIN);
+        assert!(Mask::Tens.decimals(38).is_none());
     }
 
     #[test]

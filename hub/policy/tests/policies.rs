@@ -138,9 +138,16 @@ fn a_forbid_outweighs_and_a_mistake_is_found() {
         source.policies.push((name.into(), text.into()));
         Policy::load(&source, Catalogue::embedded())
     };
-    let open = r#"@id("x") permit (principal, action, resource);"#;
-    let opened = check("open.cedar", open);
-    assert!(matches!(opened, Err(PolicyError::Invalid(_))), "guard rails hold against a permit of everything");
+    let mut source = PolicySource::embedded();
+    source.policies = vec![("open.cedar".into(), r#"@id("x") permit (principal, action, resource);"#.into())];
+    let open = Policy::load(&source, Catalogue::embedded()).expect("valid as Cedar");
+    let person = item("resident_identity");
+    assert!(open.guard_rails(person).iter().any(|finding| finding.contains("resident_identity.full_name")));
+    let analyst = open.decide(&principal(Role::Analyst, None), &purpose("analysis", None), person);
+    assert_eq!(analyst.show("full_name"), Show::Absent, "the rails hold against a permit of everything");
+    assert_eq!(analyst.show("sex_code"), Show::Raw);
+    let operator = open.decide(&principal(Role::Operator, None), &purpose("operations", None), person);
+    assert!(!operator.is_visible());
     let typo = r#"@id("x") permit (principal, action == Minqiao::Action::"showRaw", resource) when { resource in Minqiao::Tag::"helth" };"#;
     assert!(matches!(check("typo.cedar", typo), Err(PolicyError::Invalid(_))));
     let nameless = r#"permit (principal, action == Minqiao::Action::"showRaw", resource) when { resource.level == 1 };"#;

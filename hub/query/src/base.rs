@@ -43,3 +43,14 @@ pub struct SystemTable {
     /// Its rows.
     pub provider: Arc<dyn TableProvider>,
 }
+
+impl BaseTables for minqiao_lake::Lake {
+    fn current(&self, item: &str) -> Option<Arc<dyn TableProvider>> {
+        Self::current(self, item).ok()
+    }
+
+    fn version(&self, item: &str) -> Option<u64> {
+        // −1 before the first row, which is a version as good as any.
+        Self::version(self, item).ok().map(|version| version.wrapping_add(1) as u64)
+    }
+}

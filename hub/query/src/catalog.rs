@@ -13,7 +13,8 @@ use async_trait::async_trait;
 use datafusion::catalog::{CatalogProvider, CatalogProviderList, SchemaProvider, TableProvider};
 use datafusion::common::{DataFusionError, Result};
 use datafusion::datasource::MemTable;
-use minqiao_policy::{Access, TableDecision};
+use minqiao_core::{Principal, Purpose};
+use minqiao_policy::{Access, Policy, TableDecision};
 use minqiao_schemas::Item;
 use parking_lot::Mutex;
 
@@ -52,70 +53,82 @@ pub struct ColumnInfo {
     pub ty: DataType,
 }
 
-/// What one principal may reach for one purpose.
+/// What one principal may reach for one purpose. Decided when a statement names a table, so that a query pays for the
+/// tables it reads.
 #[derive(Debug)]
 pub(crate) struct SessionCatalog {
-    pub(crate) items: BTreeMap<String, (Arc<Item>, Arc<TableDecision>)>,
+    pub(crate) asking: Asking,
     pub(crate) system: BTreeMap<String, (String, Arc<dyn TableProvider>)>,
-    parts: Arc<TableParts>,
-    context: String,
-    guarded: bool,
+    pub(crate) parts: Arc<TableParts>,
+    /// Separates pseudonyms.
+    pub(crate) context: String,
+    /// Aggregate-only columns are there, and every table is under the aggregate guard.
+    pub(crate) guarded: bool,
     made: Mutex<BTreeMap<String, Arc<SecureTable>>>,
+}
+
+/// Who asks whom for what about which items.
+#[derive(Debug)]
+pub(crate) struct Asking {
+    pub(crate) policy: Arc<Policy>,
+    pub(crate) principal: Principal,
+    pub(crate) purpose: Purpose,
+    pub(crate) items: Arc<BTreeMap<String, Arc<Item>>>,
+}
+
+impl Asking {
+    fn visible(&self, item: &Item) -> Option<Arc<TableDecision>> {
+        let decision = self.policy.decide(&self.principal, &self.purpose, item);
+        decision.is_visible().then_some(decision)
+    }
 }
 
 impl SessionCatalog {
     pub(crate) fn new(
-        items: impl IntoIterator<Item = (Arc<Item>, Arc<TableDecision>)>,
+        asking: Asking,
         system: BTreeMap<String, (String, Arc<dyn TableProvider>)>,
         parts: Arc<TableParts>,
         context: String,
         guarded: bool,
     ) -> Self {
-        let items = items
-            .into_iter()
-            .filter(|(_, decision)| decision.is_visible())
-            .map(|(item, decision)| (item.code.clone(), (item, decision)))
-            .collect();
-        Self { items, system, parts, context, guarded, made: Mutex::new(BTreeMap::new()) }
+        Self { asking, system, parts, context, guarded, made: Mutex::new(BTreeMap::new()) }
     }
 
     /// The secure table of an item, as it was used by the statement planned with this catalog.
     pub(crate) fn secure(&self, name: &str) -> Option<Arc<SecureTable>> {
-        let (item, decision) = self.items.get(name)?;
-        let mut made = self.made.lock();
-        let table = made.entry(name.to_owned()).or_insert_with(|| {
-            // A table that only answers aggregates is always under the guard, whatever the session tries first.
-            let guarded = self.guarded || decision.access == Access::Aggregates;
-            let (item, decision) = (Arc::clone(item), Arc::clone(decision));
-            Arc::new(SecureTable::new(item, decision, guarded, Arc::clone(&self.parts), self.context.clone()))
-        });
-        Some(Arc::clone(table))
+        if let Some(made) = self.made.lock().get(name) {
+            return Some(Arc::clone(made));
+        }
+        let item = self.asking.items.get(name)?;
+        let decision = self.asking.visible(item)?;
+        // A table that only answers aggregates is always under the guard, whatever the session tries first.
+        let guarded = self.guarded || decision.access == Access::Aggregates;
+        let made = Arc::new(self.table(item, decision, guarded));
+        self.made.lock().insert(name.to_owned(), Arc::clone(&made));
+        Some(made)
     }
 
     /// Every visible table.
     pub(crate) fn tables(&self) -> Vec<TableInfo> {
         let mut all = Vec::new();
-        for (name, (item, decision)) in &self.items {
-            let Some(table) = self.describing(item, decision) else { continue };
-            all.push(TableInfo {
-                name: name.clone(),
-                label_zh: item.name_zh.clone(),
-                access: decision.access.to_string(),
-                columns: columns_of(&table.schema()),
-            });
+        for (name, item) in self.asking.items.iter() {
+            let Some(decision) = self.asking.visible(item) else { continue };
+            let access = decision.access.to_string();
+            // With its aggregate-only columns, for they can be asked for too.
+            let table = self.table(item, decision, true);
+            let columns = columns_of(&table.schema());
+            all.push(TableInfo { name: name.clone(), label_zh: item.name_zh.clone(), access, columns });
         }
         for (name, (label_zh, provider)) in &self.system {
             let columns = columns_of(&provider.schema());
-            let access = "rows".to_owned();
+            let access = Access::Rows.to_string();
             all.push(TableInfo { name: name.clone(), label_zh: label_zh.clone(), access, columns });
         }
         all
     }
 
-    /// A table with its aggregate-only columns, for descriptions only.
-    fn describing(&self, item: &Arc<Item>, decision: &Arc<TableDecision>) -> Option<SecureTable> {
-        let (item, decision) = (Arc::clone(item), Arc::clone(decision));
-        Some(SecureTable::new(item, decision, true, Arc::clone(&self.parts), self.context.clone()))
+    fn table(&self, item: &Arc<Item>, decision: Arc<TableDecision>, guarded: bool) -> SecureTable {
+        SecureTable::new(Arc::clone(item), decision, guarded, Arc::clone(&self.parts), self.context.clone())
     }
 }
 
@@ -141,7 +154,7 @@ struct PublicSchema(Arc<SessionCatalog>);
 #[async_trait]
 impl SchemaProvider for PublicSchema {
     fn table_names(&self) -> Vec<String> {
-        self.0.items.keys().chain(self.0.system.keys()).cloned().collect()
+        self.0.tables().into_iter().map(|table| table.name).collect()
     }
 
     async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>, DataFusionError> {
@@ -152,7 +165,7 @@ impl SchemaProvider for PublicSchema {
     }
 
     fn table_exist(&self, name: &str) -> bool {
-        self.0.items.contains_key(name) || self.0.system.contains_key(name)
+        self.0.secure(name).is_some() || self.0.system.contains_key(name)
     }
 }
 

@@ -29,9 +29,9 @@
 
 use std::sync::Arc;
 
-use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
-use datafusion::common::{Column, DFSchema, Result as EngineResult};
-use datafusion::functions_aggregate::expr_fn::count_distinct;
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::common::{Column, Result as EngineResult};
+use datafusion::functions_aggregate::count::count_distinct;
 use datafusion::functions_aggregate::sum::sum_udaf;
 use datafusion::functions_window::expr_fn::row_number;
 use datafusion::logical_expr::expr::{AggregateFunction, InList, WindowFunction};
@@ -39,7 +39,7 @@ use datafusion::logical_expr::{
     Aggregate, Between, BinaryExpr, Expr, ExprFunctionExt, Filter, Join, JoinType, LogicalPlan, LogicalPlanBuilder, Operator,
     WindowFunctionDefinition, lit, when,
 };
-use minqiao_policy::{Access, Show};
+use minqiao_policy::Show;
 use minqiao_schemas::FieldType;
 
 use crate::error::QueryError;
@@ -290,7 +290,7 @@ impl Checker<'_> {
                 self.filter(left, below)?;
                 self.filter(right, below)
             }
-            Expr::BinaryExpr(BinaryExpr { left, op, right }) if op.supports_propagation() || *op == Operator::NotEq => {
+            Expr::BinaryExpr(BinaryExpr { left, op, right }) if is_comparison(*op) => {
                 match (constant(left), constant(right)) {
                     (false, true) => dimension(left),
                     (true, false) => dimension(right),
@@ -337,7 +337,8 @@ impl Checker<'_> {
         windows.push(rank);
         let thin = thin.into_iter().reduce(Expr::or).unwrap_or_else(|| lit(true));
         let smallest = Expr::Column(Column::from_name("__rank")).eq(lit(1u64));
-        counted.window(windows)?.filter(enough.and(thin.and(smallest).is_not_true()))?.project(visible)?.build()
+        let ranked = LogicalPlanBuilder::window_plan(counted.build()?, windows)?;
+        LogicalPlanBuilder::from(ranked).filter(enough.and(thin.and(smallest).is_not_true()))?.project(visible)?.build()
     }
 
     fn people(&self, below: &Below) -> Vec<Expr> {
@@ -359,6 +360,11 @@ fn is_coarse(ty: FieldType, coded: bool) -> bool {
         FieldType::Boolean => true,
         FieldType::Int32 | FieldType::Int64 | FieldType::Date32 | FieldType::TimestampMs | FieldType::Decimal { .. } => false,
     }
+}
+
+fn is_comparison(op: Operator) -> bool {
+    use Operator::{Eq, Gt, GtEq, Lt, LtEq, NotEq};
+    matches!(op, Eq | NotEq | Lt | LtEq | Gt | GtEq)
 }
 
 fn constant(expression: &Expr) -> bool {

@@ -116,6 +116,9 @@ fn masked(column: &ArrayRef, mask: Mask) -> Result<ArrayRef> {
     match column.data_type() {
         DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => {
             let text = cast(column, &DataType::Utf8)?;
+            if mask == Mask::County {
+                return Ok(Arc::new(counties(text.as_string())));
+            }
             Ok(Arc::new(text.as_string::<i32>().iter().map(|v| v.and_then(|v| mask.text(v))).collect::<StringArray>()))
         }
         DataType::Date32 => {
@@ -130,13 +133,22 @@ fn masked(column: &ArrayRef, mask: Mask) -> Result<ArrayRef> {
             Ok(Arc::new(array.with_timezone_opt(zone.clone())))
         }
         DataType::Decimal128(precision, scale) => {
-            let scale_digits = u32::try_from(*scale).unwrap_or(0);
+            let Some(mask) = u32::try_from(*scale).ok().and_then(|scale| mask.decimals(scale)) else { return nulls() };
             let values = column.as_primitive::<Decimal128Type>();
-            let shown: Decimal128Array = values.iter().map(|v| v.and_then(|v| mask.decimal(v, scale_digits))).collect();
+            let shown: Decimal128Array = values.unary(|value| mask.of(value));
             Ok(Arc::new(shown.with_precision_and_scale(*precision, *scale)?))
         }
         _ => nulls(),
     }
+}
+
+/// The first six digits of each code, without a string of its own per row; what is no code is hidden.
+fn counties(codes: &StringArray) -> StringArray {
+    let mut out = StringBuilder::with_capacity(codes.len(), codes.len() * 6);
+    for code in codes {
+        out.append_option(code.and_then(|code| code.get(..6)).filter(|six| six.bytes().all(|b| b.is_ascii_digit())));
+    }
+    out.finish()
 }
 
 const DAY_MILLIS: i64 = 86_400_000;

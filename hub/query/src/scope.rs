@@ -5,12 +5,13 @@
 //! `verification_authorization`), never unseal anything, and are kept between queries as long as the lake says that
 //! their source has not changed. A subject without a token belongs to no set: such rows are hidden, not shown.
 
-use std::collections::{HashMap, HashSet};
-use std::hash::{BuildHasherDefault, Hash, Hasher};
+use std::collections::HashMap;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, FixedSizeBinaryArray, RecordBatch};
+use arrow::buffer::BooleanBuffer;
 use arrow::compute::cast;
 use arrow::datatypes::DataType;
 use chrono::{Datelike, NaiveDate};
@@ -32,37 +33,47 @@ const KEPT_SETS_MAX: usize = 256;
 /// Rows of people below this age are rows of minors (catalogue, level rules).
 const MINOR_YEARS: i32 = 14;
 
-/// Tokens are random already; their first bytes are their hash.
-#[derive(Debug, Default)]
-struct TokenHasher(u64);
-
-impl Hasher for TokenHasher {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes.iter().take(8) {
-            self.0 = (self.0 << 8) | u64::from(*byte);
-        }
-    }
-
-    fn write_u128(&mut self, token: u128) {
-        self.0 = (token >> 64) as u64;
-    }
-}
-
-/// Subject tokens.
+/// Subject tokens, for one membership test per stored row.
+///
+/// ```text
+/// starts: one entry per bucket = leading bits of the token ─► range in heads/tails (sorted by token)
+/// ```
+///
+/// Tokens are uniform, so a bucket holds about four; and the lake keeps rows sorted by token, so tests of consecutive
+/// rows walk through this memory forward. A hash table would miss the cache on every row.
 #[derive(Debug)]
 struct TokenSet {
     id: u64,
-    tokens: HashSet<u128, BuildHasherDefault<TokenHasher>>,
+    shift: u32,
+    starts: Vec<u32>,
+    heads: Vec<u64>,
+    tails: Vec<u64>,
 }
 
 impl TokenSet {
-    fn of(tokens: impl IntoIterator<Item = u128>) -> Self {
+    fn of(mut tokens: Vec<u128>) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
-        Self { id: NEXT.fetch_add(1, Ordering::Relaxed), tokens: tokens.into_iter().collect() }
+        tokens.sort_unstable();
+        tokens.dedup();
+        let bits = (tokens.len() / 4).max(1).ilog2().clamp(1, 28);
+        let shift = 64 - bits;
+        let heads: Vec<u64> = tokens.iter().map(|token| (token >> 64) as u64).collect();
+        let mut starts = vec![0u32; (1usize << bits) + 1];
+        for head in &heads {
+            starts[(head >> shift) as usize + 1] += 1;
+        }
+        for bucket in 1..starts.len() {
+            starts[bucket] += starts[bucket - 1];
+        }
+        let tails = tokens.iter().map(|token| *token as u64).collect();
+        Self { id: NEXT.fetch_add(1, Ordering::Relaxed), shift, starts, heads, tails }
+    }
+
+    fn contains(&self, token: u128) -> bool {
+        let (head, tail) = ((token >> 64) as u64, token as u64);
+        let bucket = (head >> self.shift) as usize;
+        let (from, to) = (self.starts[bucket] as usize, self.starts[bucket + 1] as usize);
+        (from..to).any(|at| self.heads[at] == head && self.tails[at] == tail)
     }
 }
 
@@ -111,9 +122,9 @@ impl ScalarUDFImpl for InScope {
             .into_array(rows)?;
         let column = as_tokens(&column)?;
         let tokens: &FixedSizeBinaryArray = column.as_fixed_size_binary();
-        let member = |row: usize| tokens.is_valid(row) && token_at(tokens, row).is_some_and(|t| self.set.tokens.contains(&t));
-        let found: BooleanArray = (0..tokens.len()).map(|row| Some(member(row))).collect();
-        Ok(ColumnarValue::Array(Arc::new(found)))
+        let member = |row: usize| tokens.is_valid(row) && token_at(tokens, row).is_some_and(|token| self.set.contains(token));
+        let found = BooleanBuffer::collect_bool(tokens.len(), member);
+        Ok(ColumnarValue::Array(Arc::new(BooleanArray::new(found, None))))
     }
 }
 
@@ -175,7 +186,11 @@ impl Scopes {
             all.push(self.among(item, People::Authorised { item: item.code.clone(), at: now }).await?);
         }
         if scope.without_minors {
-            all.push(self.among(item, People::Adults(now.date())).await?);
+            if item.code == "resident_identity" {
+                all.push(born_by(now.date()));
+            } else {
+                all.push(self.among(item, People::Adults(now.date())).await?);
+            }
         }
         if all.is_empty() && !subject.has_token() {
             return Ok(vec![lit(false)]);
@@ -217,10 +232,7 @@ impl Scopes {
                 Ok(TokenSet::of(self.tokens("resident_identity", here, "citizen_id__token").await?))
             }
             People::Adults(today) => {
-                let born_by = today.with_year(today.year() - MINOR_YEARS).unwrap_or(*today - chrono::TimeDelta::days(MINOR_DAYS));
-                let days = i32::try_from(born_by.signed_duration_since(NaiveDate::default()).num_days()).unwrap_or(0);
-                let grown = stored("birth_date").lt_eq(Expr::Literal(ScalarValue::Date32(Some(days)), None));
-                Ok(TokenSet::of(self.tokens("resident_identity", grown, "citizen_id__token").await?))
+                Ok(TokenSet::of(self.tokens("resident_identity", born_by(*today), "citizen_id__token").await?))
             }
             People::Case { case, county } => self.household(case, county.as_deref()).await,
             People::Authorised { item, at } => self.authorised(item, *at).await,
@@ -244,8 +256,7 @@ impl Scopes {
 
     /// People covered for `item` (computation section 6, without the signer's age and the binding to one case).
     async fn authorised(&self, item: &str, at: Timestamp) -> Result<TokenSet> {
-        let days = i32::try_from(at.date().signed_duration_since(NaiveDate::default()).num_days()).unwrap_or(0);
-        let today = || Expr::Literal(ScalarValue::Date32(Some(days)), None);
+        let today = || Expr::Literal(ScalarValue::Date32(Some(days_since_epoch(at.date()))), None);
         let moment =
             || Expr::Literal(ScalarValue::TimestampMillisecond(Some(at.0), Some(minqiao_schemas::model::TIME_ZONE.into())), None);
         let valid = stored("status_code")
@@ -292,8 +303,16 @@ impl Scopes {
     }
 }
 
-/// Fourteen years, for the one day (29 February) that has no counterpart.
-const MINOR_DAYS: i64 = 14 * 365 + 3;
+/// Known to be at least fourteen on `today`; somebody born on 29 February comes of that age on 1 March.
+fn born_by(today: NaiveDate) -> Expr {
+    let latest = today.with_year(today.year() - MINOR_YEARS).or_else(|| today.succ_opt()?.with_year(today.year() - MINOR_YEARS));
+    let latest = latest.unwrap_or(NaiveDate::MIN);
+    stored("birth_date").lt_eq(Expr::Literal(ScalarValue::Date32(Some(days_since_epoch(latest))), None))
+}
+
+fn days_since_epoch(date: NaiveDate) -> i32 {
+    i32::try_from(date.signed_duration_since(NaiveDate::default()).num_days()).unwrap_or(i32::MIN)
+}
 
 impl People {
     fn sources(&self) -> &'static [&'static str] {
@@ -308,4 +327,27 @@ impl People {
 /// Division and town codes begin with six digits of the county; a range lets Parquet skip what lies outside.
 fn in_county(code: Expr, county: &str) -> Expr {
     code.clone().gt_eq(lit(county)).and(code.lt(lit(format!("{county}:"))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_set_holds_exactly_its_tokens() {
+        let token = |n: u128| n.wrapping_mul(0x9E37_79B9_7F4A_7C15_F39C_C060_5CED_C835);
+        for size in [0u128, 1, 2, 3, 5, 64, 1000] {
+            let set = TokenSet::of((0..size).map(token).collect());
+            assert!((0..size).all(|n| set.contains(token(n))));
+            assert!((size..size + 1000).all(|n| !set.contains(token(n))), "{size}");
+            assert_eq!(set.contains(token(5) ^ 1), false, "the tail counts too");
+        }
+    }
+
+    #[test]
+    fn fourteen_years_are_counted_by_the_calendar() {
+        let day = |text: &str| text.parse::<NaiveDate>().expect("a date");
+        assert!(born_by(day("2026-03-20")).to_string().contains("2012-03-20"));
+        assert!(born_by(day("2028-02-29")).to_string().contains("2014-03-01"));
+    }
 }

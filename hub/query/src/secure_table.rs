@@ -21,7 +21,7 @@ use crate::reveal::{Reveal, Revealer};
 use crate::scope::Scopes;
 
 /// Suffix of the pseudonym column beside a citizen number that is masked or raw, so that rows of one person join.
-pub const REFERENCE_SUFFIX: &str = "_ref";
+pub(crate) const REFERENCE_SUFFIX: &str = "_ref";
 /// The person a row counts for, in tables under the aggregate guard. Users cannot name it.
 pub(crate) const ENTITY: &str = "__entity";
 /// Schema metadata of a column: how the policies show it.

@@ -27,7 +27,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use crate::audit::{AuditSink, QueryClosed, QueryOpened, TableRead};
 use crate::base::{BaseTables, Sealing, SystemTable};
-use crate::catalog::{CATALOG, OneCatalog, OneCatalogList, PUBLIC, SessionCatalog, TableInfo};
+use crate::catalog::{Asking, CATALOG, OneCatalog, OneCatalogList, PUBLIC, SessionCatalog, TableInfo};
 use crate::error::QueryError;
 use crate::functions::{AGGREGATE, SCALAR, WINDOW};
 use crate::guard::{self, Guarded};
@@ -69,7 +69,7 @@ pub struct SqlService {
 #[derive(Debug)]
 struct Inner {
     base: Arc<dyn BaseTables>,
-    items: Vec<Arc<Item>>,
+    items: Arc<BTreeMap<String, Arc<Item>>>,
     policy: RwLock<Arc<Policy>>,
     sealing: Sealing,
     limits: Limits,
@@ -99,7 +99,7 @@ impl SqlService {
             .map_err(|_| QueryError::Internal)?;
         let inner = Inner {
             scopes: Arc::new(Scopes::new(Arc::clone(&parts.base))),
-            items: parts.catalogue.items().iter().cloned().map(Arc::new).collect(),
+            items: Arc::new(parts.catalogue.items().iter().map(|item| (item.code.clone(), Arc::new(item.clone()))).collect()),
             base: parts.base,
             policy: RwLock::new(parts.policy),
             sealing: parts.sealing,
@@ -247,7 +247,7 @@ impl Inner {
         }
     }
 
-    async fn prepare(&self, policy: &Policy, request: &QueryRequest, parsed: &Parsed) -> Result<Prepared, QueryError> {
+    async fn prepare(&self, policy: &Arc<Policy>, request: &QueryRequest, parsed: &Parsed) -> Result<Prepared, QueryError> {
         let values = Some(request.parameters.as_slice());
         let (state, plan, guarded) = self.plan(policy, &request.principal, &request.purpose, parsed, values).await?;
         let catalog = guarded.catalog;
@@ -273,7 +273,7 @@ impl Inner {
     /// Plans against what the principal sees row by row; if a column is missing there, against what it may aggregate.
     async fn plan(
         &self,
-        policy: &Policy,
+        policy: &Arc<Policy>,
         principal: &Principal,
         purpose: &Purpose,
         parsed: &Parsed,
@@ -314,7 +314,7 @@ impl Inner {
         if !protected || values.is_none() {
             return Ok((state, plan, Outcome { catalog, left_out: None, k: 0 }));
         }
-        let k = catalog.items.values().map(|(_, decision)| decision.k).max().unwrap_or(u32::MAX);
+        let k = catalog.asking.policy.k();
         let Guarded { plan, left_out, k } = guard::guard(plan, &lookup, k)?;
         Ok((state, plan, Outcome { catalog, left_out, k }))
     }
@@ -336,14 +336,19 @@ impl Inner {
         Ok(())
     }
 
-    fn catalog(&self, policy: &Policy, principal: &Principal, purpose: &Purpose, guarded: bool) -> SessionCatalog {
+    fn catalog(&self, policy: &Arc<Policy>, principal: &Principal, purpose: &Purpose, guarded: bool) -> SessionCatalog {
         let parts = Arc::new(TableParts {
             base: Arc::clone(&self.base),
             sealing: self.sealing.clone(),
             scopes: Arc::clone(&self.scopes),
             now: self.clock.now(),
         });
-        let decided = self.items.iter().map(|item| (Arc::clone(item), policy.decide(principal, purpose, item)));
+        let asking = Asking {
+            policy: Arc::clone(policy),
+            principal: principal.clone(),
+            purpose: purpose.clone(),
+            items: Arc::clone(&self.items),
+        };
         let mut system = BTreeMap::new();
         for table in &self.system {
             if policy.may_read_view(principal, purpose, &table.name) {
@@ -355,7 +360,7 @@ impl Inner {
             Some(case) => format!("{}\u{1f}{case}", purpose.code),
             None => purpose.code.clone(),
         };
-        SessionCatalog::new(decided, system, parts, context, guarded)
+        SessionCatalog::new(asking, system, parts, context, guarded)
     }
 
     fn session(&self, catalog: &Arc<SessionCatalog>) -> Result<SessionState, QueryError> {
@@ -390,7 +395,10 @@ impl Inner {
         if let Some(functions) = builder.higher_order_functions() {
             functions.clear();
         }
-        Ok(builder.build())
+        let mut state = builder.build();
+        state.mark_start_execution();
+        state.execution_props_mut().query_execution_start_time = Some(self.clock.now().to_china().to_utc());
+        Ok(state)
     }
 
     /// Runs the plan into the channel, within the limits.
@@ -486,12 +494,12 @@ fn tables_read(plan: &LogicalPlan, catalog: &SessionCatalog) -> Result<Vec<Table
         Ok(TreeNodeRecursion::Continue)
     })?;
     let described = read.into_iter().map(|(item, columns)| {
-        let decision = catalog.items.get(&item).map(|(_, decision)| decision);
+        let decision = catalog.secure(&item).map(|table| Arc::clone(&table.decision));
         TableRead {
             item,
             columns: columns.into_iter().collect(),
-            access: decision.map_or_else(|| "rows".to_owned(), |d| d.access.to_string()),
-            rows: decision.map_or_else(|| "all".to_owned(), |d| rows_in_words(d)),
+            access: decision.as_ref().map_or_else(|| "rows".to_owned(), |d| d.access.to_string()),
+            rows: decision.as_ref().map_or_else(|| "all".to_owned(), |d| rows_in_words(d)),
         }
     });
     Ok(described.collect())

@@ -68,7 +68,7 @@ pub fn parse(sql: &str, limits: &Limits) -> Result<Parsed, QueryError> {
         return Err(refusal);
     }
     let mut copy = query.as_ref().clone();
-    let _: ControlFlow<()> = copy.visit(&mut WithoutLiterals);
+    let _: ControlFlow<()> = VisitMut::visit(&mut copy, &mut WithoutLiterals);
     Ok(Parsed { statement, normalised: copy.to_string() })
 }
 
@@ -195,7 +195,16 @@ impl Visitor for AstGate {
         }
     }
 
-    fn pre_visit_expr(&mut self, _: &Expr) -> ControlFlow<QueryError> {
+    fn pre_visit_expr(&mut self, expression: &Expr) -> ControlFlow<QueryError> {
+        let inner = |ident: &ast::Ident| ident.value.starts_with("__");
+        let names_inner = match expression {
+            Expr::Identifier(ident) => inner(ident),
+            Expr::CompoundIdentifier(parts) => parts.iter().any(inner),
+            _ => false,
+        };
+        if names_inner {
+            return ControlFlow::Break(QueryError::NotFound { what: "a column" });
+        }
         self.deeper()
     }
 

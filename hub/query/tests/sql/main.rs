@@ -1,0 +1,7 @@
+//! SQL as people meet it: attacks, policies, the aggregate guard, limits.
+
+mod attacks;
+mod cost;
+mod fixture;
+mod limits;
+mod policies;
