@@ -1,1 +1,34 @@
-//! Verification of households' economic status (computation.md): members, income, property, categories, reports.
+//! Verification of households' economic status: members, income, property, expenditure, categories, reports.
+mod authorisation;
+pub mod calendar;
+pub mod case;
+mod categories;
+pub mod cell;
+pub mod compute;
+mod discrepancies;
+pub mod exact;
+mod expenditure;
+pub mod fact_map;
+pub mod facts;
+mod finding;
+pub mod folder;
+mod income;
+pub mod items;
+mod kinship;
+pub mod lake_source;
+mod lookback;
+mod members;
+mod monetary;
+mod names;
+pub mod number;
+mod obligors;
+pub mod parameters;
+mod print;
+mod property;
+pub mod rendering;
+pub mod report;
+pub mod result;
+pub mod sealing;
+pub mod source;
+mod standing;
+mod wage;

@@ -1,0 +1,210 @@
+//! Rows from the lake.
+//!
+//! The lake holds citizen numbers, names and account numbers sealed, yet the computation needs birth dates, sex, the
+//! order of numbers and the agreement of names. They are unsealed here, in the memory of the verifying process, and
+//! only for rows that a walk asked for. Why nothing leaks by it:
+//!
+//! - No attribute is derived when sealing, so the lake and the bus hold nothing that they would not hold anyway: a
+//!   birth date beside a token would let a thief sort and match people.
+//! - Rows are selected by token, before anything is unsealed; a scan of the whole city unseals the rows of applicants,
+//!   their families and obligors, never the city.
+//! - Clear values live in [`crate::facts::Facts`], which is dropped with the verification, is never written, and whose
+//!   numbers show nothing under `Debug`; no error and no log line of this crate holds a value.
+//! - Results print a number only through the `show` that the caller passes: a pseudonym, unless the caller's purpose
+//!   lets it see the number.
+//!
+//! Selection is DataFusion's: a scan as of the moment, joined with the wanted tokens, projected to the columns that the
+//! computation reads. Few persons are looked up through the lake's point index instead.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arrow::array::{Array, ArrayRef, AsArray, FixedSizeBinaryArray, RecordBatch, StringArray};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Date32Type, Field, Schema};
+use async_trait::async_trait;
+use datafusion::common::JoinType;
+use datafusion::functions_aggregate::expr_fn::max;
+use datafusion::prelude::{DataFrame, SessionConfig, SessionContext, col, lit};
+use minqiao_core::{Timestamp, Token};
+use minqiao_lake::{ItemSnapshot, Lake, LakeError};
+use minqiao_schemas::{Item, envelope};
+use minqiao_vault::{Tokens, Unsealer};
+use rayon::prelude::*;
+
+use crate::calendar::Day;
+use crate::source::{Ask, RowSource, SourceError, columns_of};
+
+/// Up to this many persons are looked up in the point index, more are joined with a scan.
+const LOOKUP_MAX: usize = 512;
+
+/// One picture of the lake for one verification: every item is read at the version that it had when first asked for.
+pub struct LakeSource {
+    lake: Arc<Lake>,
+    unsealer: Unsealer,
+    tokens: Tokens,
+    session: SessionContext,
+    pictures: Mutex<HashMap<String, ItemSnapshot>>,
+}
+
+fn store(item: &Item) -> impl Fn(Box<dyn std::error::Error + Send + Sync>) -> SourceError {
+    let item = item.code.clone();
+    move |source| SourceError::Store { item: item.clone(), source }
+}
+
+impl std::fmt::Debug for LakeSource {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("LakeSource").field("lake", &self.lake).finish_non_exhaustive()
+    }
+}
+
+impl LakeSource {
+    /// A source over the lake as it is now.
+    pub fn new(lake: Arc<Lake>, unsealer: Unsealer, tokens: Tokens) -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let session = SessionContext::new_with_config(SessionConfig::new().with_target_partitions(cores));
+        Self { lake, unsealer, tokens, session, pictures: Mutex::default() }
+    }
+
+    /// Version of every item that was read, for the report; items without rows are left out.
+    pub fn versions(&self) -> std::collections::BTreeMap<String, i64> {
+        let pictures = self.pictures.lock().unwrap_or_else(PoisonError::into_inner);
+        pictures.iter().map(|(item, picture)| (item.clone(), picture.version())).filter(|(_, v)| *v >= 0).collect()
+    }
+
+    fn picture(&self, item: &Item) -> Result<ItemSnapshot, LakeError> {
+        let mut pictures = self.pictures.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(picture) = pictures.get(&item.code) {
+            return Ok(picture.clone());
+        }
+        let picture = self.lake.snapshot(&item.code)?;
+        pictures.insert(item.code.clone(), picture.clone());
+        Ok(picture)
+    }
+
+    fn frame(&self, item: &Item, as_of: Timestamp) -> Result<DataFrame, SourceError> {
+        let picture = self.picture(item).map_err(|e| store(item)(Box::new(e)))?;
+        self.session.read_table(picture.as_of(as_of)).map_err(|e| store(item)(Box::new(e)))
+    }
+
+    /// Rows whose column is among the values of a one-column table.
+    fn joined(&self, item: &Item, frame: DataFrame, on: &str, wanted: ArrayRef) -> Result<DataFrame, SourceError> {
+        let fail = store(item);
+        let schema = Schema::new(vec![Field::new("wanted", wanted.data_type().clone(), false)]);
+        let batch = RecordBatch::try_new(Arc::new(schema), vec![wanted]).map_err(|e| fail(Box::new(e)))?;
+        let wanted = self.session.read_batch(batch).map_err(|e| fail(Box::new(e)))?;
+        frame.join(wanted, JoinType::LeftSemi, &[on], &["wanted"], None).map_err(|e| fail(Box::new(e)))
+    }
+
+    async fn collect(&self, item: &Item, frame: DataFrame, columns: &[&str]) -> Result<Vec<RecordBatch>, SourceError> {
+        let fail = store(item);
+        let frame = frame.select_columns(columns).map_err(|e| fail(Box::new(e)))?;
+        frame.collect().await.map_err(|e| fail(Box::new(e)))
+    }
+
+    /// The same rows with every sealed column in clear.
+    fn unsealed(&self, item: &Item, sealed: Vec<RecordBatch>) -> Result<Vec<RecordBatch>, SourceError> {
+        sealed.into_par_iter().map(|batch| self.unsealed_batch(item, &batch)).collect()
+    }
+
+    fn unsealed_batch(&self, item: &Item, batch: &RecordBatch) -> Result<RecordBatch, SourceError> {
+        let fail = store(item);
+        let mut fields = Vec::with_capacity(batch.num_columns());
+        let mut columns: Vec<ArrayRef> = Vec::with_capacity(batch.num_columns());
+        for (field, column) in batch.schema_ref().fields().iter().zip(batch.columns()) {
+            let sealed = item.field(field.name()).is_some_and(|f| f.is_sealed());
+            let clear = if sealed {
+                let binary = cast(column, &DataType::Binary).map_err(|e| fail(Box::new(e)))?;
+                let opened = self.unsealer.column_of(item, field.name(), binary.as_binary::<i32>());
+                opened.map_err(|source| SourceError::Unseal { item: item.code.clone(), source })?
+            } else if matches!(column.data_type(), DataType::Utf8View | DataType::LargeUtf8) {
+                cast(column, &DataType::Utf8).map_err(|e| fail(Box::new(e)))?
+            } else {
+                Arc::clone(column)
+            };
+            fields.push(Field::new(field.name(), clear.data_type().clone(), true));
+            columns.push(clear);
+        }
+        RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).map_err(|e| fail(Box::new(e)))
+    }
+
+    async fn by_persons(
+        &self,
+        item: &Item,
+        as_of: Timestamp,
+        fields: &[&str],
+        tokens: &[Token],
+    ) -> Result<Vec<RecordBatch>, SourceError> {
+        let columns = columns_of(item);
+        let mut found = Vec::new();
+        for field in fields.iter().filter_map(|name| item.field(name)) {
+            let column = field.token_column();
+            if tokens.len() <= LOOKUP_MAX {
+                let picture = self.picture(item).map_err(|e| store(item)(Box::new(e)))?;
+                let rows = picture.scan_tokens(Some(as_of), &column, tokens, Some(&columns)).await;
+                found.extend(rows.map_err(|e| store(item)(Box::new(e)))?);
+            } else {
+                let wanted = FixedSizeBinaryArray::try_from_iter(tokens.iter().map(|t| t.0))
+                    .map_err(|e| store(item)(Box::new(e)))?;
+                let frame = self.joined(item, self.frame(item, as_of)?, &column, Arc::new(wanted))?;
+                found.extend(self.collect(item, frame, &columns).await?);
+            }
+        }
+        Ok(found)
+    }
+}
+
+#[async_trait]
+impl RowSource for LakeSource {
+    async fn rows(&self, item: &Item, as_of: Timestamp, ask: Ask<'_>) -> Result<Vec<RecordBatch>, SourceError> {
+        let rows = match ask {
+            Ask::Everything => self.collect(item, self.frame(item, as_of)?, &columns_of(item)).await?,
+            Ask::Persons { fields, numbers } => {
+                let tokens: Vec<Token> =
+                    numbers.par_iter().map(|n| self.tokens.person_token(&n.to_string())).collect();
+                self.by_persons(item, as_of, fields, &tokens).await?
+            }
+            Ask::Texts { field, values } => {
+                let frame = self.frame(item, as_of)?;
+                let frame = if values.len() <= LOOKUP_MAX {
+                    let list = values.iter().map(|v| lit(v.as_str())).collect();
+                    frame.filter(col(field).in_list(list, false)).map_err(|e| store(item)(Box::new(e)))?
+                } else {
+                    self.joined(item, frame, field, Arc::new(StringArray::from_iter_values(values)))?
+                };
+                self.collect(item, frame, &columns_of(item)).await?
+            }
+        };
+        self.unsealed(item, rows)
+    }
+
+    async fn feed_date(&self, item: &Item, as_of: Timestamp) -> Result<Option<Day>, SourceError> {
+        let fail = |e| store(item)(Box::new(e));
+        let picture = self.picture(item).map_err(|e| store(item)(Box::new(e)))?;
+        let moment = datafusion::common::ScalarValue::TimestampMillisecond(Some(as_of.0), Some("+08:00".into()));
+        let frame = self.session.read_table(picture.changes()).map_err(fail)?;
+        let known = frame.filter(col(envelope::RECEIVED_AT).lt_eq(lit(moment))).map_err(fail)?;
+        let latest = known.aggregate(vec![], vec![max(col(envelope::DATA_DATE)).alias("latest")]).map_err(fail)?;
+        let batches = latest.collect().await.map_err(fail)?;
+        let day = batches.iter().filter(|b| b.num_rows() > 0).find_map(|batch| {
+            let column = batch.column(0).as_primitive_opt::<Date32Type>()?;
+            column.is_valid(0).then(|| Day(column.value(0)))
+        });
+        Ok(day)
+    }
+
+    async fn history(&self, item: &Item) -> Result<Vec<RecordBatch>, SourceError> {
+        let picture = self.picture(item).map_err(|e| store(item)(Box::new(e)))?;
+        let frame = self.session.read_table(picture.changes()).map_err(|e| store(item)(Box::new(e)))?;
+        let mut columns = columns_of(item);
+        columns.extend([
+            envelope::SOURCE_UPDATED_AT,
+            envelope::RECEIVED_AT,
+            envelope::DATA_DATE,
+            envelope::OP,
+            envelope::CONTENT_HASH,
+        ]);
+        let rows = self.collect(item, frame, &columns).await?;
+        self.unsealed(item, rows)
+    }
+}
