@@ -16,9 +16,10 @@ use minqiao_core::Timestamp;
 use crate::authorisation;
 use crate::calendar::{Day, Window};
 use crate::cell::{Code, Show, Text};
+use crate::fact_map::{Fact, Rule, Rules};
 use crate::facts::{ByNumber, Facts, Link};
 use crate::items::{
-    AssistanceApplication, DeclaredHouseholdMember, HouseholdRegisterMember, Named, ResidentIdentity, Row, Rules,
+    AnyRow, AssistanceApplication, DeclaredHouseholdMember, HouseholdRegisterMember, Named, ResidentIdentity, Row,
     item_code,
 };
 use crate::kinship::Pair;
@@ -215,7 +216,7 @@ impl<'a> Case<'a> {
             let person = self.person(row.citizen_id);
             let agreement = self.agreement(row.citizen_id, row.full_name);
             if agreement == Agreement::Mismatched {
-                let key = row.key(self.facts, self.show);
+                let key = self.facts.key(row, self.show);
                 mismatches.push(Mismatch { person, item: 9, key });
             }
             rows.entry(person).or_default().push((row, agreement));
@@ -375,8 +376,8 @@ impl<'a> Case<'a> {
     }
 
     /// Every name of the row belongs to its number; authorisation is not asked.
-    pub(crate) fn usable<T: Row>(&self, row: &T) -> bool {
-        T::NO == 20 || (self.agrees(row.named()) && row.also_named().into_iter().all(|named| self.agrees(named)))
+    pub(crate) fn usable(&self, row: &dyn AnyRow) -> bool {
+        row.no() == 20 || (self.agrees(row.named()) && row.also_named().into_iter().all(|named| self.agrees(named)))
     }
 
     /// Current rows of a person before names and authorisation.
@@ -404,12 +405,38 @@ impl<'a> Case<'a> {
         rows
     }
 
+    /// Current rows of a person in an item's table, before names; none where an authorisation is missing.
+    pub(crate) fn any_current(&self, item: u8, person: Citizen) -> Vec<&'a dyn AnyRow> {
+        let card = self.card(person);
+        let mut rows = Vec::new();
+        for number in &card.numbers {
+            if !is_kin(item) {
+                self.touch(*number, true);
+            }
+            rows.extend(self.facts.any_of(item, *number, self.as_of.0));
+        }
+        if !rows.is_empty() && self.rules.of(item).auth && !self.covers(person, item) {
+            rows.clear();
+        }
+        rows
+    }
+
+    /// The rule of an item.
+    pub(crate) fn rule<T: Row>(&self) -> &'a Rule {
+        self.rules.of(T::NO)
+    }
+
+    /// The only or first fact of an item.
+    pub(crate) fn fact<T: Row>(&self) -> &'a Fact {
+        self.rule::<T>().main()
+    }
+
     /// Rows of a person that pass the item's filter.
     pub(crate) fn passing<T: Row>(&self, person: Citizen) -> Vec<&'a T> {
         let mut rows = self.rows::<T>(person);
         if !rows.is_empty() {
-            let fact = T::rule(self.rules).main();
-            rows.retain(|row| fact.passes(row, &self.settings));
+            let fact = self.fact::<T>();
+            rows.retain(|row| fact.passes(*row, &self.settings));
         }
         rows
     }
@@ -418,8 +445,8 @@ impl<'a> Case<'a> {
     pub(crate) fn in_force<T: Row>(&self, person: Citizen) -> Vec<&'a T> {
         let mut rows = self.passing::<T>(person);
         if !rows.is_empty() {
-            let fact = T::rule(self.rules).main();
-            rows.retain(|row| fact.in_force(row, self.q));
+            let fact = self.fact::<T>();
+            rows.retain(|row| fact.in_force(*row, self.q));
         }
         rows
     }
@@ -431,7 +458,7 @@ impl<'a> Case<'a> {
     }
 
     fn covered<T: Row>(&self, person: Citizen) -> bool {
-        !T::rule(self.rules).auth || self.covers(person, T::NO)
+        !self.rule::<T>().auth || self.covers(person, T::NO)
     }
 
     /// `hr(p)`: greatest by time, household number; then the smallest stored number.
@@ -470,8 +497,8 @@ impl<'a> Case<'a> {
     }
 
     /// Natural key of a row as it is printed.
-    pub(crate) fn key<T: Row>(&self, row: &T) -> String {
-        row.key(self.facts, self.show)
+    pub(crate) fn key(&self, row: &dyn AnyRow) -> String {
+        self.facts.key(row, self.show)
     }
 
     /// Code of an item by number.

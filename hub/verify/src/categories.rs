@@ -118,9 +118,9 @@ pub(crate) fn disregard(case: &Case<'_>, person: Citizen, income: &PersonIncome)
         "new_job" => {
             let joined = case.in_force::<SubsistenceAllowanceMember>(person).into_iter().map(|r| r.joined_on).min();
             let Some(joined) = joined else { return Ok(Exact::ZERO) };
-            let job = case.rules.employment_registration.fact("job");
+            let job = case.rules.of(34).fact("job");
             let jobs = case.rows::<EmploymentRegistration>(person);
-            let jobs = jobs.into_iter().filter(|r| job.passes(r, s)).map(|r| r.started_on);
+            let jobs = jobs.into_iter().filter(|r| job.passes(*r, s)).map(|r| r.started_on);
             let posts = case.rows::<PublicWelfarePost>(person);
             let started = jobs.chain(posts.into_iter().map(|r| r.started_on)).filter(|day| *day > joined).min();
             let Some(from) = started.map(Day::month) else { return Ok(Exact::ZERO) };
@@ -298,14 +298,14 @@ impl Grounds<'_, '_> {
         if !(earned && between && self.tests.dibao && self.tests.rest()) {
             return None;
         }
-        let fact = case.rules.subsistence_allowance_household.main();
+        let fact = case.rules.of(1).main();
         let household = self
             .household
             .counted
             .iter()
             .flat_map(|p| case.in_force::<SubsistenceAllowanceMember>(*p))
             .filter_map(|row| case.facts.allowance_household(case.text(row.certificate_no), case.as_of.0))
-            .filter(|h| case.usable(*h) && fact.passes(h, &case.settings) && fact.in_force(h, case.q))
+            .filter(|h| case.usable(*h) && fact.passes(*h, &case.settings) && fact.in_force(*h, case.q))
             .min_by_key(|h| case.text(h.certificate_no))?;
         let months = case.settings.grace_months;
         let until = |from: Month| Month(from.0 + months - 1).last();

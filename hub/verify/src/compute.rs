@@ -11,11 +11,11 @@ use crate::cell::Show;
 use crate::categories::{Category, Grounds, Totals};
 use crate::discrepancies::{self, Found};
 use crate::expenditure::Rigid;
-use crate::fact_map::{FactKind, FactMap, MapError};
+use crate::fact_map::{FactKind, FactMap, MapError, Rules};
 use crate::facts::Facts;
 use crate::finding::Finding;
 use crate::income::Income;
-use crate::items::{IndividualBusiness, Row, Rules, Visit, each_item};
+use crate::items::{IndividualBusiness, Row, SHAPES};
 use crate::kinship::Kin;
 use crate::lookback::lookback;
 use crate::members::household;
@@ -94,24 +94,14 @@ impl Engine {
     /// Compiles the embedded fact map against the catalogue.
     pub fn new() -> Result<Self, MapError> {
         let rules = Rules::compile(&FactMap::embedded()?)?;
-        struct Feeds<'r>(&'r Rules, Vec<(u8, bool)>);
-        impl Visit for Feeds<'_> {
-            fn item<T: Row>(&mut self) {
-                let Some(item) = Catalogue::embedded().item(T::ITEM) else { return };
-                let stated = T::rule(self.0).kinds.iter().any(|kind| *kind != FactKind::None);
-                let daily = match item.cadence {
-                    Cadence::Daily => true,
-                    Cadence::Monthly => false,
-                    Cadence::Realtime => return,
-                };
-                if stated && item.exchange_mode == ExchangeMode::BatchPush {
-                    self.1.push((T::NO, daily));
-                }
+        let mut feeds = Vec::new();
+        for shape in &SHAPES {
+            let Some(item) = Catalogue::embedded().item(shape.item) else { continue };
+            let stated = rules.of(shape.no).kinds.iter().any(|kind| *kind != FactKind::None);
+            if stated && item.exchange_mode == ExchangeMode::BatchPush && item.cadence != Cadence::Realtime {
+                feeds.push((shape.no, item.cadence == Cadence::Daily));
             }
         }
-        let mut feeds = Feeds(&rules, Vec::new());
-        each_item(&mut feeds);
-        let feeds = feeds.1;
         Ok(Self { rules, feeds })
     }
 

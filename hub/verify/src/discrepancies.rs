@@ -11,8 +11,8 @@ use crate::exact::Exact;
 use crate::expenditure::Rigid;
 use crate::income::Income;
 use crate::items::{
-    ChildWelfareGuarantee, ExtremePovertySupport, HouseholdMigration, HouseholdRegisterMember, Row,
-    SubsistenceAllowanceMember, Visit, each_item,
+    ChildWelfareGuarantee, ExtremePovertySupport, HouseholdMigration, HouseholdRegisterMember, SHAPES,
+    SubsistenceAllowanceMember,
 };
 use crate::kinship::{Kin, Verdict};
 use crate::members::{Household, related};
@@ -370,7 +370,15 @@ impl Finder<'_, '_, '_> {
         for (person, item, key) in found {
             self.identity(person, item, key);
         }
-        each_item(self);
+        for shape in SHAPES.iter().filter(|shape| !matches!(shape.no, 8 | 9 | 20)) {
+            for person in self.scope.clone() {
+                for row in case.any_current(shape.no, person) {
+                    if !case.usable(row) {
+                        self.identity(person, shape.no, case.key(row));
+                    }
+                }
+            }
+        }
     }
 
     fn identity(&mut self, person: Citizen, item: u8, key: String) {
@@ -379,45 +387,14 @@ impl Finder<'_, '_, '_> {
     }
 }
 
-impl Visit for Finder<'_, '_, '_> {
-    fn item<T: Row>(&mut self) {
-        let case = self.case;
-        if matches!(T::NO, 8 | 9 | 20) {
-            return;
-        }
-        let auth = T::rule(case.rules).auth;
-        for person in self.scope.clone() {
-            let rows = case.current::<T>(person);
-            if rows.is_empty() || (auth && !case.covers(person, T::NO)) {
-                continue;
-            }
-            for row in rows {
-                if !case.usable(row) {
-                    self.identity(person, T::NO, case.key(row));
-                }
-            }
-        }
-    }
-}
-
 /// Items of table 3.1 that need an authorisation, ascending.
 pub(crate) fn auth_items(case: &Case<'_>) -> Vec<u8> {
-    struct Auth<'c, 'a>(&'c Case<'a>, Vec<u8>);
-    impl Visit for Auth<'_, '_> {
-        fn item<T: Row>(&mut self) {
-            if T::rule(self.0.rules).auth {
-                self.1.push(T::NO);
-            }
-        }
-    }
-    let mut auth = Auth(case, Vec::new());
-    each_item(&mut auth);
-    auth.1
+    SHAPES.iter().map(|shape| shape.no).filter(|no| case.rules.of(*no).auth).collect()
 }
 
 /// Item 15 in force with type 1 or 2 (R-IDM-06).
 pub(crate) fn is_orphan(case: &Case<'_>, person: Citizen) -> bool {
-    let fact = case.rules.child_welfare_guarantee.fact("now");
+    let fact = case.rules.of(15).fact("now");
     case.rows::<ChildWelfareGuarantee>(person).into_iter().any(|row| {
         fact.passes(row, &case.settings)
             && fact.in_force(row, case.q)

@@ -44,6 +44,7 @@ impl Exact {
     pub const ONE: Self = Self(Form::Small(1, 1));
 
     /// `n / d`; `d` must not be 0.
+    #[inline(never)]
     pub fn ratio(n: i128, d: i128) -> Self {
         debug_assert!(d != 0, "denominators are counts and powers of ten");
         if d == 0 {
@@ -179,6 +180,7 @@ impl Neg for Exact {
     }
 }
 
+#[inline(never)]
 fn add(a: &Exact, b: &Exact) -> Exact {
     if let (Form::Small(n, d), Form::Small(m, e)) = (&a.0, &b.0) {
         if d == e {
@@ -194,6 +196,7 @@ fn add(a: &Exact, b: &Exact) -> Exact {
     Exact::reduce_big(a.big() + b.big())
 }
 
+#[inline(never)]
 fn mul(a: &Exact, b: &Exact) -> Exact {
     if let (Form::Small(n, d), Form::Small(m, e)) = (&a.0, &b.0)
         && let (Some(x), Some(y)) = (n.checked_mul(*m), d.checked_mul(*e))
@@ -266,6 +269,7 @@ impl Sum for Exact {
 }
 
 impl Ord for Exact {
+    #[inline(never)]
     fn cmp(&self, other: &Self) -> Ordering {
         if let (Form::Small(n, d), Form::Small(m, e)) = (&self.0, &other.0) {
             if d == e {

@@ -29,12 +29,12 @@ impl Rigid {
     pub(crate) fn of(case: &Case<'_>, persons: &[Citizen]) -> Self {
         let window = case.year();
         fn sum<T: Row>(case: &Case<'_>, person: Citizen, fact: &str) -> Exact {
-            let fact = T::rule(case.rules).fact(fact);
+            let fact = case.rule::<T>().fact(fact);
             let window = case.year();
             case.rows::<T>(person)
                 .into_iter()
-                .filter(|row| fact.passes(row, &case.settings))
-                .filter(|row| fact.day(row).is_some_and(|day| window.holds(day.month())))
+                .filter(|row| fact.passes(*row, &case.settings))
+                .filter(|row| fact.day(*row).is_some_and(|day| window.holds(day.month())))
                 .map(|row| fact.amount(row).unwrap_or_default())
                 .sum()
         }
@@ -45,7 +45,7 @@ impl Rigid {
             found.aid = found.aid + sum::<TemporaryAssistance>(case, *person, "aid");
             found.aid = found.aid + sum::<AssistancePayment>(case, *person, "aid");
             let mut years: BTreeMap<Month, (Exact, Exact)> = BTreeMap::new();
-            let tuition = case.rules.student_enrolment.fact("tuition");
+            let tuition = case.rules.of(56).fact("tuition");
             for row in case.rows::<StudentEnrolment>(*person) {
                 let counts = tuition.passes(row, &case.settings) && case.settings.education_stages.contains(&row.stage_code);
                 if let Some(year) = academic_year(case.text(row.academic_year)).filter(|y| counts && window.holds(*y)) {

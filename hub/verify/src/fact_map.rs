@@ -8,7 +8,7 @@ use serde::Deserialize;
 use crate::calendar::{Day, End, Month, Window};
 use crate::cell::{Cell, Code};
 use crate::exact::Exact;
-use crate::items::Row;
+use crate::items::{AnyRow, SHAPES, Shape};
 use crate::parameters::Settings;
 
 /// Kinds of table 3.1.
@@ -220,58 +220,54 @@ impl FactMap {
         serde_norway::from_str(include_str!("../data/fact_map.yaml")).map_err(MapError::Syntax)
     }
 
-    pub(crate) fn compile<T: Row>(&self) -> Result<Rule<T>, MapError> {
-        let spec = self.items.iter().find(|i| i.item == T::ITEM).ok_or(MapError::Missing(T::ITEM))?;
-        let facts = spec.facts.iter().map(|f| self.compile_fact(f)).collect::<Result<_, _>>()?;
+    fn compile(&self, shape: &'static Shape) -> Result<Rule, MapError> {
+        let spec = self.items.iter().find(|i| i.item == shape.item).ok_or(MapError::Missing(shape.item))?;
+        let facts = spec.facts.iter().map(|f| self.compile_fact(shape, f)).collect::<Result<_, _>>()?;
         Ok(Rule { auth: spec.auth, kinds: spec.kind.clone(), facts })
     }
 
-    fn compile_fact<T: Row>(&self, spec: &FactSpec) -> Result<Fact<T>, MapError> {
+    fn compile_fact(&self, shape: &'static Shape, spec: &FactSpec) -> Result<Fact, MapError> {
+        let field = |name: &str| position(shape, name);
+        let fields = |names: &[String]| names.iter().map(|f| position(shape, f)).collect::<Result<Vec<_>, _>>();
         let when = match &spec.when {
             WhenSpec::None => When::None,
-            WhenSpec::Month(field) => When::Instant(vec![getter(field)?]),
-            WhenSpec::Instant(fields) => When::Instant(fields.iter().map(|f| getter(f)).collect::<Result<_, _>>()?),
-            WhenSpec::Spell(start, end) => When::Span(getter(start)?, Some(self.end(end)?)),
-            WhenSpec::State(fields) => match &fields[..] {
-                [start] => When::Span(getter(start)?, None),
-                [start, end] => When::Span(getter(start)?, Some(self.end(end)?)),
-                _ => return Err(MapError::Field { item: T::ITEM, field: "state".to_owned() }),
+            WhenSpec::Month(name) => When::Instant(vec![field(name)?]),
+            WhenSpec::Instant(names) => When::Instant(fields(names)?),
+            WhenSpec::Spell(start, end) => When::Span(field(start)?, Some(self.end(shape, end)?)),
+            WhenSpec::State(names) => match &names[..] {
+                [start] => When::Span(field(start)?, None),
+                [start, end] => When::Span(field(start)?, Some(self.end(shape, end)?)),
+                _ => return Err(MapError::Field { item: shape.item, field: "state".to_owned() }),
             },
         };
-        let lump = spec
-            .lump
-            .as_ref()
-            .map(|lump| {
-                let days = lump.instant.iter().map(|f| getter(f)).collect::<Result<_, _>>()?;
-                Ok((conditions(&lump.filter)?, days))
-            })
-            .transpose()?;
+        let lump = match &spec.lump {
+            Some(lump) => Some((conditions(shape, &lump.filter)?, fields(&lump.instant)?)),
+            None => None,
+        };
         Ok(Fact {
             id: spec.id.clone(),
-            amount: spec.amount.as_deref().map(getter).transpose()?,
+            amount: spec.amount.as_deref().map(field).transpose()?,
             when,
-            filter: conditions(&spec.filter)?,
+            filter: conditions(shape, &spec.filter)?,
             lump,
             treatment: spec.treatment,
         })
     }
 
-    fn end<T: Row>(&self, field: &str) -> Result<(Getter<T>, bool), MapError> {
+    fn end(&self, shape: &'static Shape, field: &str) -> Result<(usize, bool), MapError> {
         let inclusive = self.inclusive_ends.iter().any(|f| f == field);
         if !inclusive && !self.exclusive_ends.iter().any(|f| f == field) {
-            return Err(MapError::Field { item: T::ITEM, field: field.to_owned() });
+            return Err(MapError::Field { item: shape.item, field: field.to_owned() });
         }
-        Ok((getter(field)?, inclusive))
+        Ok((position(shape, field)?, inclusive))
     }
 }
 
-type Getter<T> = fn(&T) -> Cell;
-
-fn getter<T: Row>(field: &str) -> Result<Getter<T>, MapError> {
-    T::getter(field).ok_or_else(|| MapError::Field { item: T::ITEM, field: field.to_owned() })
+fn position(shape: &'static Shape, field: &str) -> Result<usize, MapError> {
+    shape.position(field).ok_or_else(|| MapError::Field { item: shape.item, field: field.to_owned() })
 }
 
-fn conditions<T: Row>(specs: &[CondSpec]) -> Result<Vec<Cond<T>>, MapError> {
+fn conditions(shape: &'static Shape, specs: &[CondSpec]) -> Result<Vec<Cond>, MapError> {
     let codes = |list: &[String]| list.iter().filter_map(|c| Code::new(c)).collect();
     specs
         .iter()
@@ -286,14 +282,14 @@ fn conditions<T: Row>(specs: &[CondSpec]) -> Result<Vec<Cond<T>>, MapError> {
                 TestSpec::Status(StatusTable::AssistPast) => Test::AssistPast,
                 TestSpec::Status(table) => Test::In(table.codes().iter().filter_map(|c| Code::new(c)).collect()),
             };
-            Ok(Cond { get: getter(&spec.field)?, test })
+            Ok(Cond { field: position(shape, &spec.field)?, test })
         })
         .collect()
 }
 
 #[derive(Debug)]
-struct Cond<T> {
-    get: Getter<T>,
+struct Cond {
+    field: usize,
     test: Test,
 }
 
@@ -308,9 +304,9 @@ enum Test {
     AssistPast,
 }
 
-impl<T> Cond<T> {
-    fn holds(&self, row: &T, settings: &Settings) -> bool {
-        let cell = (self.get)(row);
+impl Cond {
+    fn holds(&self, row: &dyn AnyRow, settings: &Settings<'_>) -> bool {
+        let cell = row.cell(self.field);
         match &self.test {
             Test::In(codes) => cell.code().is_some_and(|c| codes.contains(&c)),
             Test::NotIn(codes) => cell.code().is_none_or(|c| !codes.contains(&c)),
@@ -323,43 +319,61 @@ impl<T> Cond<T> {
     }
 }
 
+/// Fields by position in the item's row.
 #[derive(Debug)]
-enum When<T> {
+enum When {
     None,
-    Instant(Vec<Getter<T>>),
-    Span(Getter<T>, Option<(Getter<T>, bool)>),
+    Instant(Vec<usize>),
+    /// Start, and end with whether it is inclusive.
+    Span(usize, Option<(usize, bool)>),
+}
+
+/// The table compiled against the rows, by item number.
+#[derive(Debug)]
+pub struct Rules(Vec<Rule>);
+
+impl Rules {
+    /// Compiles the map; fails when it names a field that its item's rows do not have.
+    pub fn compile(map: &FactMap) -> Result<Self, MapError> {
+        SHAPES.iter().map(|shape| map.compile(shape)).collect::<Result<_, _>>().map(Self)
+    }
+
+    /// The rule of an item by its number in the catalogue.
+    pub fn of(&self, no: u8) -> &Rule {
+        &self.0[usize::from(no) - 1]
+    }
 }
 
 /// One item's line, compiled.
 #[derive(Debug)]
-pub struct Rule<T> {
+pub struct Rule {
     /// Section 6 applies.
     pub auth: bool,
     /// Kinds, as the table lists them.
     pub kinds: Vec<FactKind>,
-    facts: Vec<Fact<T>>,
+    facts: Vec<Fact>,
 }
 
 /// One fact, compiled.
 #[derive(Debug)]
-pub struct Fact<T> {
+pub struct Fact {
     id: String,
-    amount: Option<Getter<T>>,
-    when: When<T>,
-    filter: Vec<Cond<T>>,
-    lump: Option<(Vec<Cond<T>>, Vec<Getter<T>>)>,
+    amount: Option<usize>,
+    when: When,
+    filter: Vec<Cond>,
+    lump: Option<(Vec<Cond>, Vec<usize>)>,
     /// Treatment.
     pub treatment: Treatment,
 }
 
-impl<T: Row> Rule<T> {
-    /// The fact of that name; every name used is checked by a test.
-    pub fn fact(&self, id: &str) -> &Fact<T> {
-        self.facts.iter().find(|f| f.id == id).expect("a test compiles the map and looks every name up")
+impl Rule {
+    /// The fact of that name; every name used is reached by a test.
+    pub fn fact(&self, id: &str) -> &Fact {
+        self.facts.iter().find(|f| f.id == id).expect("the embedded map names it and tests reach it")
     }
 
     /// The item's only or first fact.
-    pub fn main(&self) -> &Fact<T> {
+    pub fn main(&self) -> &Fact {
         self.fact("main")
     }
 
@@ -369,9 +383,9 @@ impl<T: Row> Rule<T> {
     }
 }
 
-impl<T: Row> Fact<T> {
+impl Fact {
     /// The row passes its filter.
-    pub fn passes(&self, row: &T, settings: &Settings) -> bool {
+    pub fn passes(&self, row: &dyn AnyRow, settings: &Settings<'_>) -> bool {
         self.filter.iter().all(|c| c.holds(row, settings))
     }
 
@@ -386,52 +400,53 @@ impl<T: Row> Fact<T> {
     }
 
     /// Null gives no fact.
-    pub fn amount(&self, row: &T) -> Option<Exact> {
-        self.amount.and_then(|get| get(row).amount())
+    pub fn amount(&self, row: &dyn AnyRow) -> Option<Exact> {
+        self.amount.and_then(|field| row.cell(field).amount())
     }
 
     /// First non-null date of an instant or month.
-    pub fn day(&self, row: &T) -> Option<Day> {
+    pub fn day(&self, row: &dyn AnyRow) -> Option<Day> {
         match &self.when {
-            When::Instant(fields) => fields.iter().find_map(|get| get(row).day()),
+            When::Instant(fields) => fields.iter().find_map(|field| row.cell(*field).day()),
             _ => None,
         }
     }
 
     /// For a row that is a lump sum: its month, `None` inside when no date is given.
-    pub fn lump(&self, row: &T, settings: &Settings) -> Option<Option<Month>> {
+    pub fn lump(&self, row: &dyn AnyRow, settings: &Settings<'_>) -> Option<Option<Month>> {
         let (filter, days) = self.lump.as_ref()?;
         filter
             .iter()
             .all(|c| c.holds(row, settings))
-            .then(|| days.iter().find_map(|get| get(row).day()).map(Day::month))
+            .then(|| days.iter().find_map(|field| row.cell(*field).day()).map(Day::month))
     }
 
-    fn span(&self, row: &T) -> Option<(Option<Day>, End)> {
+    fn span(&self, row: &dyn AnyRow) -> Option<(Option<Day>, End)> {
         let When::Span(start, end) = &self.when else { return None };
         let end = match end {
             None => End::Exclusive(None),
-            Some((get, false)) => End::Exclusive(get(row).day()),
-            Some((get, true)) => End::Inclusive(get(row).day()),
+            Some((field, false)) => End::Exclusive(row.cell(*field).day()),
+            Some((field, true)) => End::Inclusive(row.cell(*field).day()),
         };
-        Some((start(row).day(), end))
+        Some((row.cell(*start).day(), end))
     }
 
     /// Whether a spell covers the month; a stopped benefit without an end covers none (1.5).
-    pub fn covers(&self, row: &T, month: Month) -> bool {
+    pub fn covers(&self, row: &dyn AnyRow, month: Month) -> bool {
         let Some((start, end)) = self.span(row) else { return false };
         let open = matches!(end, End::Exclusive(None) | End::Inclusive(None));
-        let stopped = |c: &Cond<T>| matches!(c.test, Test::AssistPast) && (c.get)(row).code().is_some_and(|c| c.is("3"));
+        let stopped =
+            |c: &Cond| matches!(c.test, Test::AssistPast) && row.cell(c.field).code().is_some_and(|c| c.is("3"));
         !(open && self.filter.iter().any(stopped)) && end.covers(start, month)
     }
 
     /// Months of the window that a spell covers.
-    pub fn covered(&self, row: &T, window: Window) -> i64 {
+    pub fn covered(&self, row: &dyn AnyRow, window: Window) -> i64 {
         window.iter().filter(|m| self.covers(row, *m)).count() as i64
     }
 
     /// In force on a day: started and not ended. The filter is asked separately.
-    pub fn in_force(&self, row: &T, day: Day) -> bool {
+    pub fn in_force(&self, row: &dyn AnyRow, day: Day) -> bool {
         self.span(row).is_some_and(|(start, end)| start.is_none_or(|s| s <= day) && end.open_on(day))
     }
 }

@@ -15,7 +15,7 @@ use arrow::array::RecordBatch;
 
 use crate::calendar::Day;
 use crate::cell::{Arena, Cell, Column, Show, Text, Unreadable};
-use crate::items::{Row, Tables};
+use crate::items::{AnyRow, Row, SHAPES, Shape, Tables, item_no, shape};
 use crate::number::Citizen;
 
 /// Hash of packed numbers: they are 64 bits already, so one multiplication spreads them.
@@ -65,11 +65,6 @@ pub enum Versions {
     All,
     /// Rows that a source found current already; the same row may come again.
     Current,
-}
-
-pub(crate) struct Loader<'a> {
-    pub(crate) batches: &'a [RecordBatch],
-    pub(crate) versions: Versions,
 }
 
 /// When the greatest data date of an item's feed was known (computation 7.5).
@@ -140,66 +135,39 @@ impl<T: Row> Table<T> {
         &self.entries
     }
 
-    pub(crate) fn load(&mut self, arena: &mut Arena, feed: &mut Feed, loader: &Loader<'_>) -> Result<(), LoadError> {
-        arena.item = T::NO;
-        let mut versions: HashMap<String, Vec<(Order, i64, Option<T>)>> = HashMap::new();
-        for batch in loader.batches {
-            let bad = |field, row| LoadError::Cell { item: T::ITEM, field, row };
-            let column = |name: &'static str| Column::of(batch, name).map_err(|_| bad(name, 0));
-            let columns = T::FIELDS.iter().map(|name| column(name)).collect::<Result<Vec<_>, _>>()?;
-            let keys = T::KEY.iter().map(|name| column(name)).collect::<Result<Vec<_>, _>>()?;
-            let all = loader.versions == Versions::All;
-            let envelope = |name| if all { column(name) } else { Ok(Column::Absent) };
-            let (updated, received) = (envelope("_source_updated_at")?, envelope("_received_at")?);
-            let (op, hash, data_date) = (envelope("_op")?, envelope("_content_hash")?, envelope("_data_date")?);
-            for row in 0..batch.num_rows() {
-                let mut key = String::new();
-                for (column, name) in keys.iter().zip(T::KEY) {
-                    print_key(column, row, &mut key).map_err(|_| bad(name, row))?;
-                }
-                let read = |arena: &mut Arena| {
-                    T::read(&columns, row, arena).map_err(|(at, _)| bad(T::FIELDS.get(at).copied().unwrap_or(""), row))
-                };
-                if !all {
-                    if self.seen.insert(key) {
-                        let row = read(arena)?;
-                        self.push(Entry { row, from: i64::MIN, until: i64::MAX });
-                    }
-                    continue;
-                }
-                let text = |c: &Column, name| c.text(row).map(|t| t.map(str::to_owned)).map_err(|_| bad(name, row));
-                let arrived = received.moment(row).ok().flatten().ok_or(bad("_received_at", row))?.0;
-                feed.known.push((arrived, data_date.day(row).map_err(|_| bad("_data_date", row))?));
-                let delete = match text(&op, "_op")?.as_deref() {
-                    None | Some("upsert") => false,
-                    Some("delete") => true,
-                    Some(_) => return Err(bad("_op", row)),
-                };
-                let changed = updated.moment(row).map_err(|_| bad("_source_updated_at", row))?.map(|t| t.0);
-                let order = (changed, delete, text(&hash, "_content_hash")?);
-                let value = if delete { None } else { Some(read(arena)?) };
-                versions.entry(key).or_default().push((order, arrived, value));
-            }
+}
+
+/// What is done alike to every item's table.
+pub(crate) trait AnyTable {
+    /// Keys of rows that came already ([`Versions::Current`]).
+    fn seen(&mut self) -> &mut HashSet<String>;
+    /// Reads the picked rows of a batch; field and row that cannot be read on failure.
+    fn append(&mut self, columns: &[Column], picks: &[Pick], arena: &mut Arena) -> Result<(), (usize, usize)>;
+    /// Sorts by subject.
+    fn finish(&mut self);
+    /// Current rows of a stored number.
+    fn current_of<'t>(&'t self, number: Citizen, as_of: i64, into: &mut Vec<&'t dyn AnyRow>);
+}
+
+impl<T: Row> AnyTable for Table<T> {
+    fn seen(&mut self) -> &mut HashSet<String> {
+        &mut self.seen
+    }
+
+    fn append(&mut self, columns: &[Column], picks: &[Pick], arena: &mut Arena) -> Result<(), (usize, usize)> {
+        for pick in picks {
+            let row = T::read(columns, pick.row, arena).map_err(|(field, _)| (field, pick.row))?;
+            self.entries.push(Entry { row, from: pick.from, until: pick.until });
         }
-        for (_, mut of_key) in versions {
-            of_key.sort_by(|a, b| b.0.cmp(&a.0).then(a.1.cmp(&b.1)));
-            let mut until = i64::MAX;
-            for (_, from, value) in of_key {
-                if let Some(row) = value.filter(|_| from < until) {
-                    self.push(Entry { row, from, until });
-                }
-                until = until.min(from);
-            }
-        }
+        self.sorted &= picks.is_empty();
         Ok(())
     }
 
-    fn push(&mut self, entry: Entry<T>) {
-        self.entries.push(entry);
-        self.sorted = false;
+    fn current_of<'t>(&'t self, number: Citizen, as_of: i64, into: &mut Vec<&'t dyn AnyRow>) {
+        into.extend(self.of(number).iter().filter_map(|e| e.current(as_of)).map(|row| row as &dyn AnyRow));
     }
 
-    pub(crate) fn finish(&mut self) {
+    fn finish(&mut self) {
         if self.sorted {
             return;
         }
@@ -216,6 +184,77 @@ impl<T: Row> Table<T> {
         }
         self.sorted = true;
     }
+}
+
+/// A row of a batch and when it is current.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Pick {
+    batch: usize,
+    row: usize,
+    from: i64,
+    until: i64,
+}
+
+/// Picks the rows that are current at some time.
+fn picks(
+    shape: &Shape,
+    feed: &mut Feed,
+    seen: &mut HashSet<String>,
+    batches: &[RecordBatch],
+    versions: Versions,
+) -> Result<Vec<Pick>, LoadError> {
+    let mut found = Vec::new();
+    let mut of_keys: HashMap<String, Vec<(Order, i64, Option<(usize, usize)>)>> = HashMap::new();
+    for (batch_no, batch) in batches.iter().enumerate() {
+        let bad = |field, row| LoadError::Cell { item: shape.item, field, row };
+        let column = |name: &'static str| Column::of(batch, name).map_err(|_| bad(name, 0));
+        let keys = shape.key.iter().map(|name| column(name)).collect::<Result<Vec<_>, _>>()?;
+        let all = versions == Versions::All;
+        let envelope = |name| if all { column(name) } else { Ok(Column::Absent) };
+        let (updated, received) = (envelope("_source_updated_at")?, envelope("_received_at")?);
+        let (op, hash, data_date) = (envelope("_op")?, envelope("_content_hash")?, envelope("_data_date")?);
+        // A row has one subject, so only rows that are found by several numbers can come twice.
+        if !all && !matches!(shape.no, 1 | 18 | 20 | 21 | 49) {
+            let of_batch = |row| Pick { batch: batch_no, row, from: i64::MIN, until: i64::MAX };
+            found.extend((0..batch.num_rows()).map(of_batch));
+            continue;
+        }
+        for row in 0..batch.num_rows() {
+            let mut key = String::new();
+            for (column, name) in keys.iter().zip(shape.key) {
+                print_key(column, row, &mut key).map_err(|_| bad(name, row))?;
+            }
+            if !all {
+                if seen.insert(key) {
+                    found.push(Pick { batch: batch_no, row, from: i64::MIN, until: i64::MAX });
+                }
+                continue;
+            }
+            let text = |c: &Column, name| c.text(row).map(|t| t.map(str::to_owned)).map_err(|_| bad(name, row));
+            let arrived = received.moment(row).ok().flatten().ok_or(bad("_received_at", row))?.0;
+            feed.known.push((arrived, data_date.day(row).map_err(|_| bad("_data_date", row))?));
+            let delete = match text(&op, "_op")?.as_deref() {
+                None | Some("upsert") => false,
+                Some("delete") => true,
+                Some(_) => return Err(bad("_op", row)),
+            };
+            let changed = updated.moment(row).map_err(|_| bad("_source_updated_at", row))?.map(|t| t.0);
+            let order = (changed, delete, text(&hash, "_content_hash")?);
+            of_keys.entry(key).or_default().push((order, arrived, (!delete).then_some((batch_no, row))));
+        }
+    }
+    for mut of_key in of_keys.into_values() {
+        of_key.sort_by(|a, b| b.0.cmp(&a.0).then(a.1.cmp(&b.1)));
+        let mut until = i64::MAX;
+        for (_, from, value) in of_key {
+            if let Some((batch, row)) = value.filter(|_| from < until) {
+                found.push(Pick { batch, row, from, until });
+            }
+            until = until.min(from);
+        }
+    }
+    found.sort_unstable_by_key(|pick| (pick.batch, pick.row));
+    Ok(found)
 }
 
 fn print_key(column: &Column, row: usize, out: &mut String) -> Result<(), Unreadable> {
@@ -274,7 +313,29 @@ impl Facts {
 
     /// Adds rows of one item; [`Facts::finish`] must follow before anything is asked.
     pub fn load(&mut self, item: &str, batches: &[RecordBatch], versions: Versions) -> Result<(), LoadError> {
-        self.tables.load(item, &mut self.arenas, &mut self.feeds, &Loader { batches, versions })
+        let no = item_no(item);
+        let shape = shape(no).ok_or(LoadError::UnknownItem)?;
+        let table = self.tables.any_mut(no).ok_or(LoadError::UnknownItem)?;
+        let feed = self.feeds.entry(no).or_default();
+        let picks = picks(shape, feed, table.seen(), batches, versions)?;
+        let arena = &mut self.arenas[usize::from(no)];
+        arena.item = no;
+        for of_batch in picks.chunk_by(|a, b| a.batch == b.batch) {
+            let batch = &batches[of_batch[0].batch];
+            let columns = shape
+                .fields
+                .iter()
+                .map(|field| {
+                    Column::of(batch, field).map_err(|_| LoadError::Cell { item: shape.item, field, row: 0 })
+                })
+                .collect::<Result<Vec<_>, _>>()?;
+            table.append(&columns, of_batch, arena).map_err(|(field, row)| LoadError::Cell {
+                item: shape.item,
+                field: shape.fields.get(field).copied().unwrap_or_default(),
+                row,
+            })?;
+        }
+        Ok(())
     }
 
     /// Tells the greatest data date of an item's feed, for sources that give current rows only.
@@ -284,7 +345,11 @@ impl Facts {
 
     /// Sorts what was loaded.
     pub fn finish(&mut self) {
-        self.tables.finish();
+        for shape in &SHAPES {
+            if let Some(table) = self.tables.any_mut(shape.no) {
+                table.finish();
+            }
+        }
         self.feeds.values_mut().for_each(Feed::finish);
         let mut links = Links::default();
         let mut link = |which: Link, number: Option<Citizen>, at: usize| {
@@ -384,6 +449,22 @@ impl Facts {
         numbers.sort();
         numbers.dedup();
         numbers
+    }
+
+    /// Current rows of a stored number in an item's table.
+    pub(crate) fn any_of(&self, item: u8, number: Citizen, as_of: i64) -> Vec<&dyn AnyRow> {
+        let mut rows = Vec::new();
+        if let Some(table) = self.tables.any(item) {
+            table.current_of(number, as_of, &mut rows);
+        }
+        rows
+    }
+
+    /// Natural-key values joined by `/`, as stored; citizen numbers through `show`.
+    pub fn key(&self, row: &dyn AnyRow, show: &Show<'_>) -> String {
+        let Some(shape) = shape(row.no()) else { return String::new() };
+        let print = |name: &&str| shape.position(name).map_or(String::new(), |at| self.print(row.cell(at), show));
+        shape.key.iter().map(print).collect::<Vec<_>>().join("/")
     }
 
     /// Prints a value as a natural key shows it.

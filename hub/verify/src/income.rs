@@ -9,11 +9,11 @@ use crate::calendar::{Day, Month, Window};
 use crate::case::Case;
 use crate::cell::or_zero;
 use crate::exact::Exact;
-use crate::fact_map::{FactKind, Treatment};
+use crate::fact_map::{Fact, FactKind, Treatment};
 use crate::finding::Finding;
 use crate::items::{
-    AgriSubsidyPayment, FishingVessel, IndividualIncomeTax, LandContractRight, MedicalInsuranceEnrolment,
-    PensionContribution, ResidentPensionBenefit, Row, Visit, each_item,
+    AgriSubsidyPayment, AnyRow, FishingVessel, IndividualIncomeTax, LandContractRight, MedicalInsuranceEnrolment,
+    PensionContribution, ResidentPensionBenefit, SHAPES,
 };
 use crate::monetary::Monetary;
 use crate::number::Citizen;
@@ -152,7 +152,7 @@ impl Income {
             sum.vessels();
             sum.excluded_subsidies();
             sum.deductions();
-            each_item(&mut sum);
+            sum.simple_items();
             let of = sum.of;
             found.by_person.insert(*person, of);
         }
@@ -225,9 +225,9 @@ impl Sum<'_, '_, '_> {
         (per(&(amount * inside), i64::from(months)), inside > 0)
     }
 
-    fn undated<T: Row>(&mut self, row: &T) {
+    fn undated(&mut self, row: &dyn AnyRow) {
         let key = self.case.key(row);
-        self.into.findings.insert(Finding::of_row("undated", T::NO, key, self.person));
+        self.into.findings.insert(Finding::of_row("undated", row.no(), key, self.person));
     }
 
     fn taxes(&mut self) {
@@ -300,7 +300,7 @@ impl Sum<'_, '_, '_> {
     }
 
     fn land(&mut self) {
-        let fact = self.case.rules.land_contract_right.main();
+        let fact = self.case.rules.of(45).main();
         for row in self.case.passing::<LandContractRight>(self.person) {
             if fact.covered(row, self.window) == 0 {
                 continue;
@@ -323,7 +323,7 @@ impl Sum<'_, '_, '_> {
 
     /// Rows of item 46 whose code a parameter excludes.
     fn excluded_subsidies(&mut self) {
-        let rule = &self.case.rules.agri_subsidy_payment;
+        let rule = self.case.rules.of(46);
         for row in self.case.rows::<AgriSubsidyPayment>(self.person) {
             if rule.main().passes(row, &self.case.settings) {
                 continue;
@@ -342,14 +342,14 @@ impl Sum<'_, '_, '_> {
         if !self.case.settings.deduct_own {
             return;
         }
-        let pension = self.case.rules.pension_contribution.fact("deduction");
+        let pension = self.case.rules.of(29).fact("deduction");
         let mut sum = Exact::ZERO;
         for row in self.case.rows::<PensionContribution>(self.person) {
             if self.window.holds(row.contribution_month.month()) && pension.passes(row, &self.case.settings) {
                 sum = sum + pension.amount(row).unwrap_or_default();
             }
         }
-        let medical = self.case.rules.medical_insurance_enrolment.main();
+        let medical = self.case.rules.of(59).main();
         for row in self.case.passing::<MedicalInsuranceEnrolment>(self.person) {
             if medical.day(row).map(Day::month).is_some_and(|month| self.window.holds(month)) {
                 sum = sum + medical.amount(row).unwrap_or_default();
@@ -365,23 +365,31 @@ fn exclude(into: &mut Income, item: u8, amount: &Exact) {
 }
 
 /// Items that the fact map describes wholly: excluded benefits, and transfers with one amount.
-impl Visit for Sum<'_, '_, '_> {
-    fn item<T: Row>(&mut self) {
-        let rule = T::rule(self.case.rules);
-        if !rule.has("main") {
-            return;
+impl Sum<'_, '_, '_> {
+    fn simple_items(&mut self) {
+        for shape in &SHAPES {
+            let rule = self.case.rules.of(shape.no);
+            if !rule.has("main") {
+                continue;
+            }
+            let fact = rule.main();
+            let excluded = fact.treatment == Treatment::Excluded;
+            if excluded || (rule.kinds == [FactKind::Transfer] && fact.has_amount()) {
+                self.simple_item(shape.no, fact, excluded);
+            }
         }
-        let fact = rule.main();
-        let excluded = fact.treatment == Treatment::Excluded;
-        let transfer = rule.kinds == [FactKind::Transfer] && fact.has_amount();
-        if !excluded && !transfer {
-            return;
-        }
-        for row in self.case.passing::<T>(self.person) {
+    }
+
+    fn simple_item(&mut self, item: u8, fact: &Fact, excluded: bool) {
+        let settings = &self.case.settings;
+        for row in self.case.any_current(item, self.person) {
+            if !fact.passes(row, settings) || !self.case.usable(row) {
+                continue;
+            }
             let Some(amount) = fact.amount(row) else { continue };
             let counted = if fact.is_spell() {
                 &amount * fact.covered(row, self.window)
-            } else if let Some(month) = fact.lump(row, &self.case.settings) {
+            } else if let Some(month) = fact.lump(row, settings) {
                 match month {
                     Some(month) => self.lump(&amount, month).0,
                     None => {
@@ -400,7 +408,7 @@ impl Visit for Sum<'_, '_, '_> {
                 }
             };
             if excluded {
-                exclude(self.into, T::NO, &counted);
+                exclude(self.into, item, &counted);
             } else {
                 self.of.transfer = &self.of.transfer + &counted;
             }

@@ -1,16 +1,12 @@
 //! The 73 items as rows: only the fields that the computation reads, besides natural key, subject and name.
 //!
-//! One line of the table below makes a struct, its reader, its table in [`Facts`] and its compiled rule in
-//! [`Rules`]. `Item (subject, name) [natural key] { fields }` repeats catalogue.yaml; a test compares both.
-
-use std::collections::HashMap;
+//! One line of the table below makes a struct, its reader and its table in [`Facts`]. `Item (subject, name) [natural key] { fields }` repeats catalogue.yaml; a test compares both.
 
 use minqiao_core::Timestamp;
 
 use crate::calendar::Day;
-use crate::cell::{Arena, Cell, Cents, Code, Column, Share, Show, Text, Unreadable, Value};
-use crate::fact_map::{FactMap, MapError, Rule};
-use crate::facts::{Facts, Feed, LoadError, Loader, Table};
+use crate::cell::{Arena, Cell, Cents, Code, Column, Share, Text, Unreadable, Value};
+use crate::facts::{AnyTable, Facts, Table};
 use crate::number::Citizen;
 
 /// A pair of number and name that stand side by side in a row (computation 1.6, name agreement).
@@ -22,8 +18,22 @@ pub struct Named {
     pub name: Option<Text>,
 }
 
+/// One record of one item, whichever. What is done alike to all items goes through this, so that it is compiled once.
+pub trait AnyRow: Send + Sync {
+    /// Number of its item.
+    fn no(&self) -> u8;
+    /// Subject and name.
+    fn named(&self) -> Named;
+    /// Further pairs of the row that must agree (items 18 and 49).
+    fn also_named(&self) -> [Named; 2] {
+        [Named { number: None, name: None }; 2]
+    }
+    /// A field by its position in `Row::FIELDS`, for rules that are data.
+    fn cell(&self, field: usize) -> Cell;
+}
+
 /// One record of one item.
-pub trait Row: Copy + Send + Sync + 'static {
+pub trait Row: AnyRow + Copy + 'static {
     /// Number in the catalogue.
     const NO: u8;
     /// Item code.
@@ -37,26 +47,30 @@ pub trait Row: Copy + Send + Sync + 'static {
 
     /// Reads one row of columns in the order of `FIELDS`; the index of the field that cannot be read on failure.
     fn read(columns: &[Column], row: usize, arena: &mut Arena) -> Result<Self, (usize, Unreadable)>;
-    /// Subject and name.
-    fn named(&self) -> Named;
-    /// Further pairs of the row that must agree (items 18 and 49).
-    fn also_named(&self) -> [Named; 2] {
-        [Named { number: None, name: None }; 2]
-    }
-    /// Natural-key values joined by `/`, as stored; citizen numbers through `show`.
-    fn key(&self, facts: &Facts, show: &Show<'_>) -> String;
-    /// Reads a field by name, for rules that are data.
-    fn getter(field: &str) -> Option<fn(&Self) -> Cell>;
     /// Its table.
     fn table(facts: &Facts) -> &Table<Self>;
-    /// Its rule of table 3.1.
-    fn rule(rules: &Rules) -> &Rule<Self>;
 }
 
-/// Something done to every item's table.
-pub trait Visit {
-    /// One item.
-    fn item<T: Row>(&mut self);
+/// What the catalogue says about an item's rows, as far as the computation reads them.
+#[derive(Debug, Clone, Copy)]
+pub struct Shape {
+    /// Number in the catalogue.
+    pub no: u8,
+    /// Item code.
+    pub item: &'static str,
+    /// Fields read, in the order of the struct.
+    pub fields: &'static [&'static str],
+    /// Natural key.
+    pub key: &'static [&'static str],
+    /// Subject field and the name beside it.
+    pub subject: [&'static str; 2],
+}
+
+impl Shape {
+    /// Position of a field.
+    pub fn position(&self, field: &str) -> Option<usize> {
+        self.fields.iter().position(|name| *name == field)
+    }
 }
 
 trait MaybeNamed {
@@ -94,20 +108,9 @@ macro_rules! rows {
             #[expect(missing_docs, reason = "the catalogue documents the fields")]
             pub struct $row { $(pub $field: $type),* }
 
-            impl Row for $row {
-                const NO: u8 = $no;
-                const ITEM: &'static str = stringify!($item);
-                const FIELDS: &'static [&'static str] = &[$(stringify!($field)),*];
-                const KEY: &'static [&'static str] = &[$(stringify!($key)),*];
-                const SUBJECT: [&'static str; 2] = [stringify!($subject), stringify!($name)];
-
-                fn read(columns: &[Column], row: usize, arena: &mut Arena) -> Result<Self, (usize, Unreadable)> {
-                    let mut fields = columns.iter().enumerate();
-                    $(
-                        let (at, column) = fields.next().unwrap_or((0, &Column::Absent));
-                        let $field = <$type as Value>::read(column, row, arena).map_err(|why| (at, why))?;
-                    )*
-                    Ok(Self { $($field),* })
+            impl AnyRow for $row {
+                fn no(&self) -> u8 {
+                    $no
                 }
 
                 fn named(&self) -> Named {
@@ -123,23 +126,39 @@ macro_rules! rows {
                     }
                 )?
 
-                fn key(&self, facts: &Facts, show: &Show<'_>) -> String {
-                    [$(facts.print(self.$key.cell(), show)),*].join("/")
+                fn cell(&self, field: usize) -> Cell {
+                    let mut at = 0;
+                    $(
+                        if field == at {
+                            return self.$field.cell();
+                        }
+                        at += 1;
+                    )*
+                    debug_assert!(field < at, "rules are compiled against the fields");
+                    Cell::Null
                 }
+            }
 
-                fn getter(field: &str) -> Option<fn(&Self) -> Cell> {
-                    match field {
-                        $(stringify!($field) => Some(|row: &Self| row.$field.cell()),)*
-                        _ => None,
-                    }
+            impl Row for $row {
+                const NO: u8 = $no;
+                const ITEM: &'static str = stringify!($item);
+                const FIELDS: &'static [&'static str] = &[$(stringify!($field)),*];
+                const KEY: &'static [&'static str] = &[$(stringify!($key)),*];
+                const SUBJECT: [&'static str; 2] = [stringify!($subject), stringify!($name)];
+
+                fn read(columns: &[Column], row: usize, arena: &mut Arena) -> Result<Self, (usize, Unreadable)> {
+                    let mut at = 0;
+                    $(
+                        let column = columns.get(at).unwrap_or(&Column::Absent);
+                        let $field = <$type as Value>::read(column, row, arena).map_err(|why| (at, why))?;
+                        at += 1;
+                    )*
+                    debug_assert!(at == Self::FIELDS.len(), "one column per field");
+                    Ok(Self { $($field),* })
                 }
 
                 fn table(facts: &Facts) -> &Table<Self> {
                     &facts.tables.$item
-                }
-
-                fn rule(rules: &Rules) -> &Rule<Self> {
-                    &rules.$item
                 }
             }
         )*
@@ -150,63 +169,50 @@ macro_rules! rows {
         pub struct Tables { $(pub $item: Table<$row>),* }
 
         impl Tables {
-            pub(crate) fn load(
-                &mut self, item: &str, arenas: &mut [Arena], feeds: &mut HashMap<u8, Feed>, loader: &Loader<'_>,
-            ) -> Result<(), LoadError> {
-                match item {
-                    $(stringify!($item) => {
-                        self.$item.load(&mut arenas[$no], feeds.entry($no).or_default(), loader)
-                    })*
-                    _ => Err(LoadError::UnknownItem),
+            pub(crate) fn any(&self, no: u8) -> Option<&dyn AnyTable> {
+                match no {
+                    $($no => Some(&self.$item),)*
+                    _ => None,
                 }
             }
 
-            pub(crate) fn finish(&mut self) {
-                $(self.$item.finish();)*
+            pub(crate) fn any_mut(&mut self, no: u8) -> Option<&mut dyn AnyTable> {
+                match no {
+                    $($no => Some(&mut self.$item),)*
+                    _ => None,
+                }
             }
         }
 
-        /// Table 3.1, compiled against the rows.
-        #[derive(Debug)]
-        #[expect(missing_docs, reason = "one field per item of the catalogue")]
-        pub struct Rules { $(pub $item: Rule<$row>),* }
-
-        impl Rules {
-            /// Compiles the map; fails when it names a field that its item's rows do not have.
-            pub fn compile(map: &FactMap) -> Result<Self, MapError> {
-                Ok(Self { $($item: map.compile()?),* })
-            }
-        }
-
-        /// Visits every item in catalogue order.
-        pub fn each_item(visit: &mut impl Visit) {
-            $(visit.item::<$row>();)*
-        }
-
-        /// Fields that the computation reads of an item; empty for an unknown one.
-        pub fn fields_read(item: &str) -> &'static [&'static str] {
-            match item {
-                $(stringify!($item) => <$row as Row>::FIELDS,)*
-                _ => &[],
-            }
-        }
-
-        /// Code of an item by number.
-        pub fn item_code(no: u8) -> &'static str {
-            match no {
-                $($no => stringify!($item),)*
-                _ => "",
-            }
-        }
-
-        /// Number of an item by code; 0 for none.
-        pub fn item_no(item: &str) -> u8 {
-            match item {
-                $(stringify!($item) => $no,)*
-                _ => 0,
-            }
-        }
+        /// Every item, in catalogue order.
+        pub static SHAPES: [Shape; 73] = [$(Shape {
+            no: $no,
+            item: stringify!($item),
+            fields: <$row as Row>::FIELDS,
+            key: <$row as Row>::KEY,
+            subject: <$row as Row>::SUBJECT,
+        }),*];
     };
+}
+
+/// The shape of an item by number.
+pub fn shape(no: u8) -> Option<&'static Shape> {
+    SHAPES.get(usize::from(no).checked_sub(1)?)
+}
+
+/// Code of an item by number; empty for none.
+pub fn item_code(no: u8) -> &'static str {
+    shape(no).map_or("", |shape| shape.item)
+}
+
+/// Number of an item by code; 0 for none.
+pub fn item_no(item: &str) -> u8 {
+    SHAPES.iter().find(|shape| shape.item == item).map_or(0, |shape| shape.no)
+}
+
+/// Fields that the computation reads of an item; empty for an unknown one.
+pub fn fields_read(item: &str) -> &'static [&'static str] {
+    shape(item_no(item)).map_or(&[], |shape| shape.fields)
 }
 
 rows! {

@@ -129,7 +129,7 @@ impl<'a> Case<'a> {
             for number in &card.numbers {
                 rows.extend(self.linked::<MarriageRegistration>(Link::MarriageSpouse, *number));
             }
-            let fact = self.rules.marriage_registration.main();
+            let fact = self.rules.of(18).main();
             let mut events: Vec<(Citizen, Day, u8)> = Vec::new();
             for row in rows {
                 let Some(spouse) = row.spouse_citizen_id else { continue };
@@ -188,7 +188,7 @@ impl<'a> Case<'a> {
     /// Birth certificates that name the person as mother or father, usable and of a status that counts.
     pub(crate) fn certificates_of_parent(&self, person: Citizen) -> Vec<&'a BirthCertificate> {
         let mut found: Vec<&BirthCertificate> = Vec::new();
-        let fact = self.rules.birth_certificate.main();
+        let fact = self.rules.of(49).main();
         for number in &self.card(person).numbers {
             for link in [Link::BirthMother, Link::BirthFather] {
                 for row in self.linked::<BirthCertificate>(link, *number) {

@@ -40,7 +40,7 @@ pub(crate) fn lookback(case: &Case<'_>, persons: &[Citizen]) -> BTreeSet<Lookbac
                 add(row.registered_on, "below_market", RealEstateTransfer::NO, case.key(row));
             }
         }
-        let disposed = case.rules.motor_vehicle.fact("disposed");
+        let disposed = case.rules.of(25).fact("disposed");
         for row in case.rows::<MotorVehicle>(*person) {
             if disposed.passes(row, &case.settings)
                 && let Some(day) = disposed.day(row).filter(|day| inside(*day))

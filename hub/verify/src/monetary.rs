@@ -10,7 +10,7 @@ use crate::cell::{Cents, Code};
 use crate::exact::Exact;
 use crate::finding::Finding;
 use crate::items::{
-    BankDeposit, InsurancePolicy, NonbankPaymentBalance, ProvidentFundAccount, Row, SecuritiesHolding,
+    AnyRow, BankDeposit, InsurancePolicy, NonbankPaymentBalance, ProvidentFundAccount, Row, SecuritiesHolding,
 };
 use crate::number::Citizen;
 
@@ -120,12 +120,12 @@ impl<'a> Money<'_, 'a> {
         *oldest = (*oldest).min(day);
     }
 
-    fn converted<T: Row>(&mut self, row: &T, person: Citizen, currency: Code, on: Day) -> Exact {
+    fn converted(&mut self, row: &dyn AnyRow, person: Citizen, currency: Code, on: Day) -> Exact {
         match self.case.settings.rate(currency, on) {
             Some(rate) => rate,
             None => {
                 let key = self.case.key(row);
-                self.found.findings.insert(Finding::of_row("currency_unconverted", T::NO, key, person));
+                self.found.findings.insert(Finding::of_row("currency_unconverted", row.no(), key, person));
                 Exact::ZERO
             }
         }
@@ -133,11 +133,11 @@ impl<'a> Money<'_, 'a> {
 
     fn deposits(&mut self, person: Citizen) {
         let case = self.case;
-        let fact = case.rules.bank_deposit.main();
+        let fact = case.rules.of(11).main();
         let rows = self.last_batches::<BankDeposit>(person, |r| {
             (case.text(r.institution_code), r.queried_at, case.text(r.query_batch_no))
         });
-        for row in rows.into_iter().filter(|r| fact.passes(r, &case.settings)) {
+        for row in rows.into_iter().filter(|r| fact.passes(*r, &case.settings)) {
             self.enters(person, 11, row.queried_at);
             let rate = self.converted(row, person, row.currency_code, row.balance_date);
             let value = &row.balance_amount.exact().floor_zero() * &rate;
@@ -194,7 +194,7 @@ impl<'a> Money<'_, 'a> {
 
     fn payments(&mut self, person: Citizen) {
         let case = self.case;
-        let rule = &case.rules.nonbank_payment_balance;
+        let rule = case.rules.of(14);
         let rows = self.last_batches::<NonbankPaymentBalance>(person, |r| {
             (case.text(r.institution_code), r.queried_at, case.text(r.query_batch_no))
         });
@@ -240,7 +240,7 @@ impl<'a> Money<'_, 'a> {
 
     fn provident_fund(&mut self, persons: &[Citizen]) {
         let case = self.case;
-        let fact = case.rules.provident_fund_account.fact("balance");
+        let fact = case.rules.of(42).fact("balance");
         let mut latest: HashMap<&str, &ProvidentFundAccount> = HashMap::new();
         for person in persons {
             for row in case.rows::<ProvidentFundAccount>(*person) {
@@ -252,7 +252,7 @@ impl<'a> Money<'_, 'a> {
                 }
             }
         }
-        for row in latest.into_values().filter(|row| fact.passes(row, &case.settings)) {
+        for row in latest.into_values().filter(|row| fact.passes(*row, &case.settings)) {
             self.found.provident_fund = &self.found.provident_fund + &row.balance_amount.exact();
         }
     }

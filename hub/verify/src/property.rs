@@ -324,7 +324,7 @@ struct Presale<'a> {
 
 impl<'a> Presale<'a> {
     fn of(case: &Case<'a>, persons: &[Citizen]) -> Vec<Self> {
-        let fact = case.rules.presale_contract.main();
+        let fact = case.rules.of(39).main();
         let mut units: BTreeMap<(bool, String), Self> = BTreeMap::new();
         for person in persons {
             for row in case.passing::<PresaleContract>(*person) {

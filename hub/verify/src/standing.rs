@@ -56,13 +56,13 @@ impl Case<'_> {
         let card = self.card(person);
         *card.standing.death.get_or_init(|| {
             let cancelled = self.rows::<DeathCancellation>(person).into_iter().filter_map(|row| {
-                let fact = self.rules.death_cancellation.main();
+                let fact = self.rules.of(23).main();
                 fact.passes(row, &self.settings).then(|| fact.day(row)).flatten()
             });
             let cremated = self
                 .rows::<CremationRecord>(person)
                 .into_iter()
-                .filter_map(|row| self.rules.cremation_record.main().day(row));
+                .filter_map(|row| self.rules.of(19).main().day(row));
             let day = cancelled.chain(cremated).filter(|day| *day <= self.q).min();
             let by_status = self.person_status(person, "2");
             if day.is_some() || by_status { Some(day) } else { None }
@@ -80,7 +80,7 @@ impl Case<'_> {
     }
 
     fn cancelled(&self, person: Citizen, fact: &str) -> bool {
-        let fact = self.rules.death_cancellation.fact(fact);
+        let fact = self.rules.of(23).fact(fact);
         self.rows::<DeathCancellation>(person)
             .into_iter()
             .any(|row| fact.passes(row, &self.settings) && fact.day(row).is_some_and(|day| day <= self.q))

@@ -56,9 +56,9 @@ pub(crate) fn wages<'a>(case: &Case<'a>, person: Citizen, window: Window, taxes:
     }
     let posts = case.rows::<PublicWelfarePost>(person);
     if !posts.is_empty() {
-        let fact = case.rules.public_welfare_post.main();
+        let fact = case.rules.of(36).main();
         for month in window.iter() {
-            for post in posts.iter().filter(|post| fact.covers(post, month)) {
+            for post in posts.iter().filter(|post| fact.covers(**post, month)) {
                 let taxed = first.get(&month).is_some_and(|level| match post.employer_uscc {
                     Some(employer) => level.payers.contains(&case.text(employer)),
                     None => !level.payers.is_empty(),
@@ -107,7 +107,7 @@ fn raise(amounts: &mut BTreeMap<Month, Exact>, month: Month, amount: Exact) {
 
 /// Level 2: the largest contribution base of each month.
 fn bases(case: &Case<'_>, person: Citizen, window: Window) -> BTreeMap<Month, Exact> {
-    let fact = case.rules.pension_contribution.fact("base");
+    let fact = case.rules.of(29).fact("base");
     let mut amounts = BTreeMap::new();
     for row in case.rows::<PensionContribution>(person) {
         let month = row.contribution_month.month();
@@ -120,7 +120,7 @@ fn bases(case: &Case<'_>, person: Citizen, window: Window) -> BTreeMap<Month, Ex
 
 /// Level 3: per account the latest snapshot of the month, if it is open, paid up and has a base.
 fn funds(case: &Case<'_>, person: Citizen, window: Window) -> BTreeMap<Month, Exact> {
-    let fact = case.rules.provident_fund_account.fact("base");
+    let fact = case.rules.of(42).fact("base");
     let mut latest: BTreeMap<(Month, &str), &ProvidentFundAccount> = BTreeMap::new();
     for row in case.rows::<ProvidentFundAccount>(person) {
         let month = row.as_of_date.month();
@@ -143,7 +143,7 @@ fn funds(case: &Case<'_>, person: Citizen, window: Window) -> BTreeMap<Month, Ex
 
 /// Level 4: the largest registered wage of the jobs that cover each month.
 fn jobs(case: &Case<'_>, person: Citizen, window: Window) -> BTreeMap<Month, Exact> {
-    let fact = case.rules.employment_registration.main();
+    let fact = case.rules.of(34).main();
     let mut amounts = BTreeMap::new();
     for row in case.passing::<EmploymentRegistration>(person) {
         for month in window.iter().filter(|month| fact.covers(row, *month)) {
