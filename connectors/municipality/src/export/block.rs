@@ -62,6 +62,7 @@ pub(super) struct Out {
     pub(super) count: u32,
     pub(super) marks: Vec<Mark>,
     repeats: Vec<(u32, Rows)>,
+    last_start: usize,
 }
 
 /// The block's part of one item.
@@ -186,9 +187,8 @@ impl Lane {
                 return Delivery::Misnamed;
             }
             Fate::Repeated => {
-                let start = self.out(item, key).mark();
                 let out = self.write(plan, item, key, &row, dice, None);
-                let copy = out.since(start);
+                let copy = out.last();
                 // 1 to 64 rows later, or at the end of the block.
                 out.repeats.push((out.count + 1 + (dice % 64) as u32, copy));
             }
@@ -212,7 +212,7 @@ impl Lane {
                     Kind::Csv { .. } => Rows::Text(Vec::new()),
                     Kind::Xlsx { .. } => Rows::Cells(Vec::new()),
                 };
-                self.outs.push(Out { key, rows, count: 0, marks: Vec::new(), repeats: Vec::new() });
+                self.outs.push(Out { key, rows, count: 0, marks: Vec::new(), repeats: Vec::new(), last_start: 0 });
                 self.outs.len() - 1
             }
         };
@@ -233,6 +233,8 @@ impl Lane {
             let (_, rows) = out.repeats.swap_remove(at);
             out.repeat(rows);
         }
+        // Only now: a repeat in between would become part of the next one.
+        out.last_start = out.len();
         let around = Around { plan, item, key, dice, dirt };
         match &mut out.rows {
             Rows::Text(bytes) => line(around, row, bytes),
@@ -244,17 +246,18 @@ impl Lane {
 }
 
 impl Out {
-    fn mark(&self) -> usize {
+    fn len(&self) -> usize {
         match &self.rows {
             Rows::Text(bytes) => bytes.len(),
             Rows::Cells(cells) => cells.len(),
         }
     }
 
-    fn since(&self, start: usize) -> Rows {
+    /// The row written last.
+    fn last(&self) -> Rows {
         match &self.rows {
-            Rows::Text(bytes) => Rows::Text(bytes[start.min(bytes.len())..].to_vec()),
-            Rows::Cells(cells) => Rows::Cells(cells[start.min(cells.len())..].to_vec()),
+            Rows::Text(bytes) => Rows::Text(bytes[self.last_start.min(bytes.len())..].to_vec()),
+            Rows::Cells(cells) => Rows::Cells(cells[self.last_start.min(cells.len())..].to_vec()),
         }
     }
 
