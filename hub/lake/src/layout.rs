@@ -152,7 +152,8 @@ fn unknown(item: &str, field: &Field) -> LakeError {
 /// The schema with fewer columns, in the order given.
 pub(crate) fn project(schema: &SchemaRef, columns: &[usize]) -> SchemaRef {
     let fields: Vec<_> = columns.iter().map(|index| Arc::clone(&schema.fields()[*index])).collect();
-    Arc::new(Schema::new(fields))
+    // The engine compares the metadata of plans with that of tables.
+    Arc::new(Schema::new_with_metadata(fields, schema.metadata().clone()))
 }
 
 /// The batch with exactly the schema's columns, by name: a column that a later catalogue added is null in older data.

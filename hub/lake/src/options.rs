@@ -89,9 +89,9 @@ impl Default for LakeOptions {
     fn default() -> Self {
         Self {
             batch_rows: 131_072,
-            batch_bytes: 48 << 20,
+            batch_bytes: 32 << 20,
             batch_delay: Duration::from_millis(500),
-            buffered_bytes_max: 128 << 20,
+            buffered_bytes_max: 96 << 20,
             encoders: 2,
             sync: true,
             maintain_every: Duration::from_millis(500),

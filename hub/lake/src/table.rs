@@ -477,6 +477,8 @@ impl Table {
             .with_application_transactions(transactions.clone())
             .with_create_checkpoint(true)
             .with_cleanup_expired_logs(Some(false));
+        // Also when this future is dropped before the answer comes.
+        engine.unsure = true;
         let outcome = CommitBuilder::from(properties)
             .with_actions(actions.clone())
             .build(Some(&read), Arc::clone(&self.log), operation(commit, self.partition))
@@ -484,6 +486,7 @@ impl Table {
         match outcome {
             Ok(done) => {
                 let version = signed(done.version());
+                engine.unsure = false;
                 engine.snapshot = Some(done.snapshot());
                 let before = self.state();
                 if version == before.version + 1 {
@@ -497,12 +500,10 @@ impl Table {
             }
             Err(error) if is_conflict(&error) => {
                 self.refresh_locked(&mut engine).await?;
+                engine.unsure = false;
                 return Err(LakeError::Conflict { table: self.name.clone() });
             }
-            Err(error) => {
-                engine.unsure = true;
-                return Err(self.failed(error));
-            }
+            Err(error) => return Err(self.failed(error)),
         }
         self.sync_log().await?;
         Ok(self.state())

@@ -24,8 +24,8 @@ use futures::stream::FuturesUnordered;
 use futures::{StreamExt, TryStreamExt};
 use minqiao_bus::{Bus, Record, TopicInfo};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
-use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::LakeError;
 use crate::create::{NewFile, Sorted, Target, by_ingest_date, create_file};
@@ -88,8 +88,11 @@ struct Lane {
     next: Vec<u64>,
     open: Option<MicroBatch>,
     out: mpsc::Sender<MicroBatch>,
-    task: JoinHandle<Result<(), LakeError>>,
+    /// Ends with the lane: a writer that is dropped leaves nothing running.
+    task: AbortOnDropHandle<Result<(), LakeError>>,
     failures: u32,
+    /// A message that cannot be written is tried again then; nothing behind it is fetched before.
+    blocked_until: Option<Duration>,
 }
 
 impl LakeWriter {
@@ -199,8 +202,8 @@ impl Run {
             encoders: Arc::clone(&self.encoders),
             cancel: self.cancel.clone(),
         };
-        let task = tokio::spawn(committer.run(batches));
-        Ok(Lane { tables, topic, next, open: None, out, task, failures })
+        let task = AbortOnDropHandle::new(tokio::spawn(committer.run(batches)));
+        Ok(Lane { tables, topic, next, open: None, out, task, failures, blocked_until: None })
     }
 
     /// Reopens lanes whose task ended.
@@ -250,21 +253,21 @@ impl Run {
             if end < next {
                 return Err(LakeError::TopicRecreated { topic: topic.to_owned() });
             }
-            if end == next || lane.is_full(&self.lake.options) {
+            let now = self.lake.clock.monotonic();
+            if end == next || lane.is_full(&self.lake.options) || lane.blocked_until.is_some_and(|until| now < until) {
                 continue;
             }
             let Some(permits) = self.take_budget().await else { return Ok(moved) };
             let records = self.bus.fetch(topic, partition, next, FETCH_BYTES).await?;
             moved |= !records.is_empty();
-            let now = self.lake.clock.monotonic();
-            if let Some(lane) = self.lanes.get_mut(topic)
-                && let Err(error) = lane.add(partition, records, permits, now)
-            {
-                // The lane begins again; a damaged message stops its item, loudly, and no other.
+            let Some(lane) = self.lanes.get_mut(topic) else { break };
+            lane.blocked_until = None;
+            if let Err(error) = lane.add(partition, records, permits, now) {
+                // It stops its item, loudly, and no other; what came before it is committed.
                 self.lake.metrics.failures.with_label_values(&[lane.tables.layout.code.as_str()]).inc();
                 tracing::error!(topic, error = &error as &dyn std::error::Error, "a message cannot be written");
-                lane.open = None;
-                lane.task.abort();
+                lane.blocked_until = Some(now + RETRY_MAX);
+                return Ok(moved);
             }
         }
         if let Some(lane) = self.lanes.get(topic) {
@@ -294,7 +297,7 @@ impl Run {
         let now = self.lake.clock.monotonic();
         let mut sent = false;
         for lane in self.lanes.values_mut() {
-            let due = lane.open.as_ref().is_some_and(|open| {
+            let due = lane.open.as_ref().filter(|open| !open.offsets.is_empty()).is_some_and(|open| {
                 all || lane.is_full(&self.lake.options) || now.saturating_sub(open.since) >= self.lake.options.batch_delay
             });
             if due && let Some(open) = lane.open.take() {
@@ -319,7 +322,7 @@ impl Run {
         let waits: FuturesUnordered<_> = self
             .lanes
             .values()
-            .filter(|lane| !lane.is_full(&self.lake.options))
+            .filter(|lane| !lane.is_full(&self.lake.options) && lane.blocked_until.is_none_or(|until| now >= until))
             .flat_map(|lane| lane.next.iter().enumerate().map(move |(partition, next)| (lane, partition, *next)))
             .map(|(lane, partition, next)| {
                 let partition = u32::try_from(partition).unwrap_or(u32::MAX);
@@ -344,7 +347,7 @@ impl Run {
     async fn drain(&mut self) -> Result<(), LakeError> {
         let mut outcome = Ok(());
         for (_, lane) in std::mem::take(&mut self.lanes) {
-            if let Some(open) = lane.open
+            if let Some(open) = lane.open.filter(|open| !open.offsets.is_empty())
                 && lane.out.send(open).await.is_err()
             {
                 tracing::warn!(item = lane.tables.layout.code, "rows stay on the bus: their lane had failed");
@@ -400,9 +403,9 @@ impl Lane {
             if record.offset != *next {
                 return Err(damaged("a message before it is missing"));
             }
+            let batches = decode(&self.tables.layout, &record).map_err(damaged)?;
             *next += 1;
             open.bytes += record.payload.len();
-            let batches = decode(&self.tables.layout, &record).map_err(damaged)?;
             open.rows += batches.iter().map(RecordBatch::num_rows).sum::<usize>();
             open.batches.extend(batches);
             let offsets = open.offsets.entry(partition).or_insert((record.offset, record.offset));

@@ -68,7 +68,8 @@ pub(crate) fn token(n: u8) -> [u8; 16] {
 pub(crate) fn schema() -> SchemaRef {
     let time = || DataType::Timestamp(TimeUnit::Millisecond, Some("+08:00".into()));
     let text = |name: &str, null| Field::new(name, DataType::Utf8, null);
-    Arc::new(Schema::new(vec![
+    let metadata = std::collections::HashMap::from([("item".to_owned(), ITEM.to_owned())]);
+    let fields = vec![
         Field::new("person_id", DataType::Binary, true),
         Field::new("amount", DataType::Int64, true),
         Field::new(PERSON, DataType::FixedSizeBinary(16), true),
@@ -79,7 +80,8 @@ pub(crate) fn schema() -> SchemaRef {
         Field::new("_received_at", time(), false),
         text("_content_hash", false),
         Field::new("_key", DataType::FixedSizeBinary(16), false),
-    ]))
+    ];
+    Arc::new(Schema::new_with_metadata(fields, metadata))
 }
 
 fn tokens(values: impl Iterator<Item = Option<u8>>) -> ArrayRef {
