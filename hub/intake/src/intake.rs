@@ -414,6 +414,11 @@ impl Core {
         };
         let (lane, prepared, mut decision) = self.work(decide).await?;
         let positions = self.append(&lane.topic, std::mem::take(&mut decision.messages)).await?;
+        // The bus knows these messages by batch and span, but the rows in them are new: an attempt that never got its
+        // receipt used this batch id for another content (INT-3). Its rows must not be taken for these.
+        if lane.known.as_ref().is_some_and(|known| known.is_old(&positions)) {
+            return Err(IntakeError::BatchConflict { batch_id: envelope.batch_id.to_string() });
+        }
 
         let (core, sent) = (Arc::clone(self), envelope.clone());
         let remember = move || {

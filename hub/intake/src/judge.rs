@@ -1,6 +1,6 @@
 //! Which rows of a decoded batch are good, and why the others are not.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use arrow::array::{Array, AsArray, RecordBatch};
 use chrono::NaiveDate;
@@ -31,10 +31,10 @@ pub fn judge(
         let field = fault.field.and_then(|at| item.fields.get(at));
         rejected.entry(fault.row).or_default().push(rule_reason(fault.rule, field));
     }
+    let faulty: HashSet<(usize, Option<usize>)> = faults.iter().map(|fault| (fault.row, fault.field)).collect();
     for problem in checker.check_batch(batch, today)? {
         // A faulty cell is null in the batch: that it is then missing is no second problem.
-        let known = faults.iter().any(|fault| fault.row == problem.row && fault.field == problem.field);
-        if !known {
+        if !faulty.contains(&(problem.row, problem.field)) {
             rejected.entry(problem.row).or_default().push(rule_reason(problem.rule, problem.field_of(item)));
         }
     }

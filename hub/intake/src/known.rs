@@ -241,6 +241,15 @@ impl KnownVersions {
 }
 
 impl KnownItem {
+    /// Whether messages at these positions were on the bus before: everything before [`KnownVersions::catch_up`]'s end is
+    /// known, so a message of unknown rows cannot be there.
+    pub fn is_old(&self, positions: &[(u32, Vec<u64>)]) -> bool {
+        positions.iter().any(|(partition, offsets)| {
+            let next = self.next.get(*partition as usize).copied().unwrap_or_default();
+            offsets.iter().any(|offset| *offset < next)
+        })
+    }
+
     /// The topic it follows.
     pub fn topic(&self) -> &TopicInfo {
         &self.topic

@@ -74,6 +74,11 @@ pub(crate) fn seal_rows(
     raw: &Raw,
     rejected: &Rejected,
 ) -> Result<NewQuarantined, IntakeError> {
+    if batch.num_columns() == 0 {
+        // Rows of no cells at all have no columns to be taken from.
+        let texts = rejected.keys().map(|row| raw.row(*row).unwrap_or_else(|| "{}".to_owned())).collect();
+        return seal_rejects(sealer, texts);
+    }
     let rows: Vec<u32> = rejected.keys().map(|row| u32::try_from(*row).unwrap_or(u32::MAX)).collect();
     let mut taken = take_record_batch(batch, &UInt32Array::from(rows)).map_err(failed)?;
     if !matches!(raw, Raw::Columns) {

@@ -8,6 +8,7 @@ use arrow::array::{AsArray, RecordBatch};
 use arrow::buffer::Buffer;
 use arrow::compute::concat_batches;
 use arrow::datatypes::{DataType, Schema};
+use arrow::ipc::convert::try_schema_from_ipc_buffer;
 use arrow::ipc::reader::StreamDecoder;
 use bytes::Bytes;
 use minqiao_schemas::check::SchemaMismatch;
@@ -29,20 +30,11 @@ pub(super) fn decode(body: &Bytes, item: &Item, limits: &IntakeLimits) -> Result
     let mut rest = Buffer::from(body.clone());
     let mut decoder = StreamDecoder::new();
     let mut batches: Vec<RecordBatch> = Vec::new();
-    let mut checked = false;
+    // The schema is the first message: it is looked at before any data is decoded.
+    let first = schema_message(body).ok_or_else(|| malformed("it does not begin with a schema"))?;
+    check_schema(&try_schema_from_ipc_buffer(first).map_err(|_| malformed("its schema cannot be read"))?, item)?;
     let mut rows: usize = 0;
     while !rest.is_empty() {
-        if !checked {
-            // Reads up to and including the schema, which is the first message, before any data is decoded.
-            let mut schema_only = schema_message(&rest).ok_or_else(|| malformed("it does not begin with a schema"))?;
-            let length = schema_only.len();
-            decoder.decode(&mut schema_only).map_err(|_| malformed("its schema cannot be read"))?;
-            rest.advance(length);
-            let schema = decoder.schema().ok_or_else(|| malformed("it does not begin with a schema"))?;
-            check_schema(&schema, item)?;
-            checked = true;
-            continue;
-        }
         match decoder.decode(&mut rest) {
             Ok(Some(batch)) => {
                 rows = rows.saturating_add(batch.num_rows());
@@ -68,12 +60,11 @@ pub(super) fn decode(body: &Bytes, item: &Item, limits: &IntakeLimits) -> Result
 }
 
 /// The first message of the stream: marker, length, metadata. A schema message has no body.
-fn schema_message(stream: &Buffer) -> Option<Buffer> {
-    let bytes = stream.as_slice();
-    let at = if bytes.starts_with(&END_OF_STREAM[..4]) { 4 } else { 0 };
-    let length = bytes.get(at..at + 4).and_then(|length| length.try_into().ok()).map(u32::from_le_bytes)?;
+fn schema_message(stream: &[u8]) -> Option<&[u8]> {
+    let at = if stream.starts_with(&END_OF_STREAM[..4]) { 4 } else { 0 };
+    let length = stream.get(at..at + 4).and_then(|length| length.try_into().ok()).map(u32::from_le_bytes)?;
     let end = at.checked_add(4)?.checked_add(usize::try_from(length).ok()?)?;
-    (length > 0 && end <= bytes.len()).then(|| stream.slice_with_length(0, end))
+    stream.get(..end).filter(|_| length > 0)
 }
 
 /// Every column is the item's, once, with its type. The check repeats what [`minqiao_schemas::check::Checker`] does on
