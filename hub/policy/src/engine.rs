@@ -15,8 +15,8 @@ use minqiao_core::{Principal, Purpose};
 use minqiao_schemas::{Catalogue, Item};
 
 use crate::facts::{self, ItemEntities};
-use crate::rails;
 use crate::obligations::Obligations;
+use crate::rails;
 use crate::scope::Scopes;
 use crate::{Access, FieldDecision, PolicyError, PolicySource, Reach, RowScope, Show, TableDecision};
 
@@ -259,10 +259,7 @@ impl Asking<'_> {
 
     fn request(&self, action: &str, resource: &EntityUid) -> Option<Request> {
         let context = Context::from_pairs([
-            (
-                "purpose".to_owned(),
-                RestrictedExpression::new_entity_uid(facts::uid("Purpose", &self.purpose.code)?),
-            ),
+            ("purpose".to_owned(), RestrictedExpression::new_entity_uid(facts::uid("Purpose", &self.purpose.code)?)),
             (
                 "has_case".to_owned(),
                 RestrictedExpression::new_bool(self.purpose.case.as_ref().is_some_and(|case| !case.is_empty())),

@@ -18,12 +18,7 @@ pub struct Explanation<'a> {
 
 impl Policy {
     /// The decision for `principal`, `purpose` and `item`, with reasons.
-    pub fn explain<'a>(
-        &self,
-        principal: &'a Principal,
-        purpose: &'a Purpose,
-        item: &'a Item,
-    ) -> Explanation<'a> {
+    pub fn explain<'a>(&self, principal: &'a Principal, purpose: &'a Purpose, item: &'a Item) -> Explanation<'a> {
         Explanation { principal, purpose, item, decision: self.decide(principal, purpose, item) }
     }
 }

@@ -7,8 +7,8 @@ use cedar_policy::{Entity, EntityId, EntityTypeName, EntityUid, RestrictedExpres
 use minqiao_core::Principal;
 use minqiao_schemas::{Field, Item, Level};
 
-use crate::obligations::Obligations;
 use crate::Mask;
+use crate::obligations::Obligations;
 
 /// Envelope columns that a principal may see beside the fields; the others are the hub's own.
 pub(crate) const ENVELOPE: [(&str, Level); 3] =

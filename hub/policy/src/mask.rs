@@ -114,7 +114,9 @@ fn last_four(value: &str) -> String {
 /// Each part is at most eight characters and has no digit, so that no estate or house slips through (`…小区`, `3号`).
 fn town_of(address: &str) -> &str {
     let mut end = 0;
-    for ends in [&["省", "自治区"][..], &["市", "自治州", "盟"], &["区", "县", "旗", "市"], &["街道", "镇", "乡", "苏木"]] {
+    for ends in
+        [&["省", "自治区"][..], &["市", "自治州", "盟"], &["区", "县", "旗", "市"], &["街道", "镇", "乡", "苏木"]]
+    {
         end = end.max(part_end(address, end, ends).unwrap_or(end));
     }
     &address[..end]
@@ -196,7 +198,10 @@ mod tests {
     fn amounts_fall_to_the_bound_of_their_band() {
         let band = Mask::Band.decimals(2).expect("a mask of decimals");
         let yuan = |v: i128| band.of(v * 100) / 100;
-        assert_eq!([0, 499, 500, 999, 1000, 4999, 5000, 123_456].map(yuan), [0, 0, 500, 500, 1000, 2000, 5000, 100_000]);
+        assert_eq!(
+            [0, 499, 500, 999, 1000, 4999, 5000, 123_456].map(yuan),
+            [0, 0, 500, 500, 1000, 2000, 5000, 100_000]
+        );
         assert_eq!([10_000, 20_001, 50_000, 999_999].map(yuan), [10_000, 20_000, 50_000, 500_000]);
         assert_eq!(yuan(-1500), -1000);
         assert!(band.of(i128::MIN) <= 0 && band.of(i128::MAX) > 0);

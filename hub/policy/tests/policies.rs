@@ -26,7 +26,9 @@ fn the_built_in_policies_have_no_finding() {
 fn the_same_name_is_raw_masked_or_absent_by_who_asks_for_what() {
     let policy = Policy::embedded().expect("valid");
     let person = item("resident_identity");
-    let shown = |role, county, code: &str, case| policy.decide(&principal(role, county), &purpose(code, case), person).show("full_name");
+    let shown = |role, county, code: &str, case| {
+        policy.decide(&principal(role, county), &purpose(code, case), person).show("full_name")
+    };
     assert_eq!(shown(Role::Caseworker, Some("371002"), "dibao_verification", Some("A1")), Show::Raw);
     assert_eq!(shown(Role::Caseworker, Some("371002"), "monitoring", None), Show::Masked(Mask::Name));
     assert_eq!(shown(Role::Analyst, None, "analysis", None), Show::Masked(Mask::Name));
@@ -150,7 +152,8 @@ fn a_forbid_outweighs_and_a_mistake_is_found() {
     assert!(!operator.is_visible());
     let typo = r#"@id("x") permit (principal, action == Minqiao::Action::"showRaw", resource) when { resource in Minqiao::Tag::"helth" };"#;
     assert!(matches!(check("typo.cedar", typo), Err(PolicyError::Invalid(_))));
-    let nameless = r#"permit (principal, action == Minqiao::Action::"showRaw", resource) when { resource.level == 1 };"#;
+    let nameless =
+        r#"permit (principal, action == Minqiao::Action::"showRaw", resource) when { resource.level == 1 };"#;
     assert!(matches!(check("nameless.cedar", nameless), Err(PolicyError::PolicyId { .. })));
     let closed = check("closed.cedar", r#"@id("x") forbid (principal, action, resource);"#).expect("valid");
     let decision = closed.decide(

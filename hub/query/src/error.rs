@@ -170,7 +170,10 @@ impl QueryError {
         let text = text.to_ascii_lowercase();
         if text.contains("invalid function") || text.contains("no function matches") && text.contains("did you mean") {
             Self::NotFound { what: "a function" }
-        } else if text.contains("table") && text.contains("not found") || text.contains("catalog") || text.contains("schema '") {
+        } else if text.contains("table") && text.contains("not found")
+            || text.contains("catalog")
+            || text.contains("schema '")
+        {
             Self::NotFound { what: "a table" }
         } else {
             Self::Invalid
@@ -188,7 +191,9 @@ impl QueryError {
             DataFusionError::Collection(all) => {
                 all.first().map_or(Self::Internal, |first| Self::of_execution(first, query_memory_bytes))
             }
-            DataFusionError::ArrowError(_, _) | DataFusionError::Execution(_) | DataFusionError::Plan(_) => Self::Evaluation,
+            DataFusionError::ArrowError(_, _) | DataFusionError::Execution(_) | DataFusionError::Plan(_) => {
+                Self::Evaluation
+            }
             DataFusionError::ExecutionJoin(_) => Self::Internal,
             _ => Self::Internal,
         }

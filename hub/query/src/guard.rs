@@ -17,13 +17,14 @@
 //! ones of each. What is suppressed:
 //!
 //! - a cell with fewer than `k` people is left out (`HAVING`, ordering and limits see only what is released);
+//! - a COUNT, SUM or AVG of a column that fewer than `k` people of the cell have a value in is null;
 //! - if the left-out cells of one answer hold fewer than `k` people together, the smallest released cell goes too, so
 //!   that subtracting the rest from a total found elsewhere does not isolate them;
 //! - if a filter leaves out at least one and fewer than `k` people, the statement is refused: `all` minus `all but one`
 //!   must not be asked in two halves.
 //!
-//! What this does not stop: differencing by a chain of overlapping filters (trackers), and cells whose people all
-//! share one value. Against both only noise with a budget helps (architecture D1, opendp); that is later work, and
+//! What this does not stop: differencing by a chain of overlapping filters (trackers), sums that one person dominates,
+//! and cells whose people all share one value. Against these only noise with a budget helps (architecture D1, opendp); that is later work, and
 //! until then the guard's filters are kept to coarse dimensions. A repeated query gives the same exact answer, so
 //! repeating it teaches nothing.
 
@@ -36,8 +37,8 @@ use datafusion::functions_aggregate::sum::sum_udaf;
 use datafusion::functions_window::expr_fn::row_number;
 use datafusion::logical_expr::expr::{AggregateFunction, InList, WindowFunction};
 use datafusion::logical_expr::{
-    Aggregate, Between, BinaryExpr, Expr, ExprFunctionExt, Filter, Join, JoinType, LogicalPlan, LogicalPlanBuilder, Operator,
-    WindowFunctionDefinition, lit, when,
+    Aggregate, Between, BinaryExpr, Expr, ExprFunctionExt, Filter, Join, JoinType, LogicalPlan, LogicalPlanBuilder,
+    Operator, WindowFunctionDefinition, lit, when,
 };
 use minqiao_policy::Show;
 use minqiao_schemas::FieldType;
@@ -171,7 +172,8 @@ impl Checker<'_> {
         }
         match plan {
             LogicalPlan::TableScan(scan) => {
-                let table = (self.tables)(scan.table_name.table()).ok_or_else(|| self.refuse("tables of items only"))?;
+                let table =
+                    (self.tables)(scan.table_name.table()).ok_or_else(|| self.refuse("tables of items only"))?;
                 if !scan.filters.is_empty() || scan.fetch.is_some() {
                     return Err(self.refuse("tables of items only"));
                 }
@@ -252,7 +254,10 @@ impl Checker<'_> {
         let (table, name, show) = self.shown(expression, below).ok_or_else(refusal)?;
         let coarse = match show {
             Show::Masked(_) => true,
-            Show::Raw => name.starts_with('_') || table.item.field(&name).is_some_and(|f| is_coarse(f.ty, f.code_table.is_some())),
+            Show::Raw => {
+                name.starts_with('_')
+                    || table.item.field(&name).is_some_and(|f| is_coarse(f.ty, f.code_table.is_some()))
+            }
             _ => false,
         };
         let sealed = table.item.field(&name).is_some_and(minqiao_schemas::Field::is_sealed);
@@ -299,9 +304,11 @@ impl Checker<'_> {
             }
             Expr::InList(InList { expr, list, .. }) if list.iter().all(constant) => dimension(expr),
             Expr::Between(Between { expr, low, high, .. }) if constant(low) && constant(high) => dimension(expr),
-            Expr::IsNull(inner) | Expr::IsNotNull(inner) | Expr::Not(inner) | Expr::IsTrue(inner) | Expr::IsFalse(inner) => {
-                dimension(inner)
-            }
+            Expr::IsNull(inner)
+            | Expr::IsNotNull(inner)
+            | Expr::Not(inner)
+            | Expr::IsTrue(inner)
+            | Expr::IsFalse(inner) => dimension(inner),
             column @ Expr::Column(_) => dimension(column),
             _ => Err(refusal()),
         }
@@ -313,9 +320,12 @@ impl Checker<'_> {
         let names: Vec<String> = (0..people.len()).map(|n| format!("__people_{n}")).collect();
         let mut calls = aggregate.aggr_expr.clone();
         calls.extend(people.into_iter().zip(&names).map(|(count, name)| count.alias(name)));
-        let counted =
-            LogicalPlanBuilder::from(aggregate.input.as_ref().clone()).aggregate(aggregate.group_expr.clone(), calls)?;
+        let having = self.people_with_value(aggregate, below)?;
+        calls.extend(having.iter().map(|(_, name, count)| count.clone().alias(name)));
+        let counted = LogicalPlanBuilder::from(aggregate.input.as_ref().clone())
+            .aggregate(aggregate.group_expr.clone(), calls)?;
         let visible: Vec<Expr> = aggregate.schema.iter().map(|(q, f)| Expr::Column(Column::from((q, f)))).collect();
+        let mut released = visible.clone();
         let n = names.iter().map(|name| Expr::Column(Column::from_name(name))).collect::<Vec<_>>();
         let k = || lit(i64::from(self.k));
         let enough = n.iter().map(|count| count.clone().gt_eq(k())).reduce(Expr::and).unwrap_or_else(|| lit(false));
@@ -330,15 +340,45 @@ impl Checker<'_> {
             let held = || Expr::Column(Column::from_name(&name));
             thin.push(held().gt(lit(0i64)).and(held().lt(k())));
         }
-        let mut order: Vec<_> = n.iter().map(|count| count.clone().sort(true, true)).collect();
         let keys = aggregate.group_expr.len();
+        for (at, name, _) in &having {
+            let Some(cell) = visible.get(keys + at) else { continue };
+            let full = Expr::Column(Column::from_name(name)).gt_eq(k());
+            released[keys + at] = when(full, cell.clone()).end()?.alias(cell.schema_name().to_string());
+        }
+        let mut order: Vec<_> = n.iter().map(|count| count.clone().sort(true, true)).collect();
         order.extend(visible.iter().take(keys).map(|key| key.clone().sort(true, true)));
         let rank = row_number().partition_by(vec![enough.clone()]).order_by(order).build()?.alias("__rank");
         windows.push(rank);
         let thin = thin.into_iter().reduce(Expr::or).unwrap_or_else(|| lit(true));
         let smallest = Expr::Column(Column::from_name("__rank")).eq(lit(1u64));
         let ranked = LogicalPlanBuilder::window_plan(counted.build()?, windows)?;
-        LogicalPlanBuilder::from(ranked).filter(enough.and(thin.and(smallest).is_not_true()))?.project(visible)?.build()
+        LogicalPlanBuilder::from(ranked)
+            .filter(enough.and(thin.and(smallest).is_not_true()))?
+            .project(released)?
+            .build()
+    }
+
+    /// For each call over a column: its position, and how many people have a value there.
+    fn people_with_value(&self, aggregate: &Aggregate, below: &Below) -> EngineResult<Vec<(usize, String, Expr)>> {
+        let mut all = Vec::new();
+        for (at, call) in aggregate.aggr_expr.iter().enumerate() {
+            let call = match call {
+                Expr::Alias(alias) => alias.expr.as_ref(),
+                other => other,
+            };
+            let Expr::AggregateFunction(AggregateFunction { params, .. }) = call else { continue };
+            let Some(column @ Expr::Column(named)) = params.args.first() else { continue };
+            let owner = below.tables.iter().find(|(name, table)| match &named.relation {
+                Some(relation) => relation.to_string() == *name,
+                None => table.item.field(&named.name).is_some(),
+            });
+            let Some((owner, _)) = owner else { continue };
+            let person = Expr::Column(Column::new(Some(owner.as_str()), ENTITY));
+            let with_value = when(column.clone().is_not_null(), person).end()?;
+            all.push((at, format!("__with_value_{at}"), count_distinct(with_value)));
+        }
+        Ok(all)
     }
 
     fn people(&self, below: &Below) -> Vec<Expr> {
@@ -358,7 +398,11 @@ fn is_coarse(ty: FieldType, coded: bool) -> bool {
     match ty {
         FieldType::Utf8 => coded,
         FieldType::Boolean => true,
-        FieldType::Int32 | FieldType::Int64 | FieldType::Date32 | FieldType::TimestampMs | FieldType::Decimal { .. } => false,
+        FieldType::Int32
+        | FieldType::Int64
+        | FieldType::Date32
+        | FieldType::TimestampMs
+        | FieldType::Decimal { .. } => false,
     }
 }
 

@@ -52,7 +52,11 @@ impl Revealer {
         let mut columns = Vec::with_capacity(self.columns.len());
         for (how, field) in self.columns.iter().zip(self.schema.fields()) {
             let column = self.column(how, batch)?;
-            columns.push(if column.data_type() == field.data_type() { column } else { cast(&column, field.data_type())? });
+            columns.push(if column.data_type() == field.data_type() {
+                column
+            } else {
+                cast(&column, field.data_type())?
+            });
         }
         let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
         Ok(RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options)?)
@@ -68,9 +72,11 @@ impl Revealer {
             }
             Reveal::TokenPseudonym { input } => Ok(Arc::new(self.pseudonyms_of(batch.column(*input))?)),
             Reveal::TextPseudonym { input, field, domain, sealed } => {
-                let clear = if *sealed { self.opened(batch.column(*input), field)? } else { Arc::clone(batch.column(*input)) };
+                let clear =
+                    if *sealed { self.opened(batch.column(*input), field)? } else { Arc::clone(batch.column(*input)) };
                 let clear = cast(&clear, &DataType::Utf8)?;
-                let name = |text: &str| self.sealing.tokens.pseudonym(&self.context, &self.sealing.tokens.token(domain, text));
+                let name =
+                    |text: &str| self.sealing.tokens.pseudonym(&self.context, &self.sealing.tokens.token(domain, text));
                 Ok(Arc::new(clear.as_string::<i32>().iter().map(|text| text.map(name)).collect::<StringArray>()))
             }
         }

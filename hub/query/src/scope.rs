@@ -122,7 +122,8 @@ impl ScalarUDFImpl for InScope {
             .into_array(rows)?;
         let column = as_tokens(&column)?;
         let tokens: &FixedSizeBinaryArray = column.as_fixed_size_binary();
-        let member = |row: usize| tokens.is_valid(row) && token_at(tokens, row).is_some_and(|token| self.set.contains(token));
+        let member =
+            |row: usize| tokens.is_valid(row) && token_at(tokens, row).is_some_and(|token| self.set.contains(token));
         let found = BooleanBuffer::collect_bool(tokens.len(), member);
         Ok(ColumnarValue::Array(Arc::new(BooleanArray::new(found, None))))
     }
@@ -257,8 +258,12 @@ impl Scopes {
     /// People covered for `item` (computation section 6, without the signer's age and the binding to one case).
     async fn authorised(&self, item: &str, at: Timestamp) -> Result<TokenSet> {
         let today = || Expr::Literal(ScalarValue::Date32(Some(days_since_epoch(at.date()))), None);
-        let moment =
-            || Expr::Literal(ScalarValue::TimestampMillisecond(Some(at.0), Some(minqiao_schemas::model::TIME_ZONE.into())), None);
+        let moment = || {
+            Expr::Literal(
+                ScalarValue::TimestampMillisecond(Some(at.0), Some(minqiao_schemas::model::TIME_ZONE.into())),
+                None,
+            )
+        };
         let valid = stored("status_code")
             .eq(lit("1"))
             .and(stored("signed_at").lt_eq(moment()))
@@ -286,7 +291,8 @@ impl Scopes {
         for batch in self.select(item, condition, &[column]).await? {
             let people = as_tokens(batch.column(0))?;
             let people: &FixedSizeBinaryArray = people.as_fixed_size_binary();
-            tokens.extend((0..people.len()).filter(|row| people.is_valid(*row)).filter_map(|row| token_at(people, row)));
+            tokens
+                .extend((0..people.len()).filter(|row| people.is_valid(*row)).filter_map(|row| token_at(people, row)));
         }
         Ok(tokens)
     }
@@ -305,7 +311,8 @@ impl Scopes {
 
 /// Known to be at least fourteen on `today`; somebody born on 29 February comes of that age on 1 March.
 fn born_by(today: NaiveDate) -> Expr {
-    let latest = today.with_year(today.year() - MINOR_YEARS).or_else(|| today.succ_opt()?.with_year(today.year() - MINOR_YEARS));
+    let latest =
+        today.with_year(today.year() - MINOR_YEARS).or_else(|| today.succ_opt()?.with_year(today.year() - MINOR_YEARS));
     let latest = latest.unwrap_or(NaiveDate::MIN);
     stored("birth_date").lt_eq(Expr::Literal(ScalarValue::Date32(Some(days_since_epoch(latest))), None))
 }

@@ -94,7 +94,8 @@ impl SecureTable {
                 fields.push(visible(&field.name, ty, sealed_field, &show.to_string()));
                 columns.push(Column { source, below });
             }
-            if !guarded && field.is_citizen_number() && field.has_token() && matches!(show, Show::Raw | Show::Masked(_)) {
+            if !guarded && field.is_citizen_number() && field.has_token() && matches!(show, Show::Raw | Show::Masked(_))
+            {
                 let name = format!("{}{REFERENCE_SUFFIX}", field.name);
                 let label = format!("{}(关联代号)", field.label_zh);
                 let metadata = HashMap::from([("label_zh".into(), label), (SHOWN.into(), "pseudonym".into())]);
@@ -185,9 +186,7 @@ fn source_of(field: &Field, show: Show, guarded: bool) -> Option<Source> {
     let own = |reveal| Some(Source { stored: field.name.clone(), reveal });
     let pseudonym = || match (field.has_token(), field.is_sealed()) {
         (true, _) => Some(Source { stored: field.token_column(), reveal: How::TokenPseudonym }),
-        (false, sealed) => {
-            own(How::TextPseudonym { domain: field.token_domain().to_owned(), sealed })
-        }
+        (false, sealed) => own(How::TextPseudonym { domain: field.token_domain().to_owned(), sealed }),
     };
     match show {
         Show::Absent => None,

@@ -99,7 +99,9 @@ impl SqlService {
             .map_err(|_| QueryError::Internal)?;
         let inner = Inner {
             scopes: Arc::new(Scopes::new(Arc::clone(&parts.base))),
-            items: Arc::new(parts.catalogue.items().iter().map(|item| (item.code.clone(), Arc::new(item.clone()))).collect()),
+            items: Arc::new(
+                parts.catalogue.items().iter().map(|item| (item.code.clone(), Arc::new(item.clone()))).collect(),
+            ),
             base: parts.base,
             policy: RwLock::new(parts.policy),
             sealing: parts.sealing,
@@ -247,7 +249,12 @@ impl Inner {
         }
     }
 
-    async fn prepare(&self, policy: &Arc<Policy>, request: &QueryRequest, parsed: &Parsed) -> Result<Prepared, QueryError> {
+    async fn prepare(
+        &self,
+        policy: &Arc<Policy>,
+        request: &QueryRequest,
+        parsed: &Parsed,
+    ) -> Result<Prepared, QueryError> {
         let values = Some(request.parameters.as_slice());
         let (state, plan, guarded) = self.plan(policy, &request.principal, &request.purpose, parsed, values).await?;
         let catalog = guarded.catalog;
@@ -263,9 +270,9 @@ impl Inner {
 
     fn planning(&self, error: &DataFusionError) -> QueryError {
         match error.find_root() {
-            DataFusionError::ArrowError(..) | DataFusionError::Execution(_) | DataFusionError::ResourcesExhausted(_) => {
-                QueryError::of_execution(error, self.limits.query_memory_bytes)
-            }
+            DataFusionError::ArrowError(..)
+            | DataFusionError::Execution(_)
+            | DataFusionError::ResourcesExhausted(_) => QueryError::of_execution(error, self.limits.query_memory_bytes),
             _ => QueryError::of_planning(error),
         }
     }
@@ -428,7 +435,9 @@ impl Inner {
                 let batch = match next {
                     None => return tally,
                     Some(Ok(batch)) => batch,
-                    Some(Err(error)) => return tally.failed(QueryError::of_execution(&error, limits.query_memory_bytes)),
+                    Some(Err(error)) => {
+                        return tally.failed(QueryError::of_execution(&error, limits.query_memory_bytes));
+                    }
                 };
                 let rows = tally.rows.saturating_add(batch.num_rows() as u64);
                 let bytes = tally.bytes.saturating_add(batch.get_array_memory_size() as u64);
@@ -487,7 +496,8 @@ fn tables_read(plan: &LogicalPlan, catalog: &SessionCatalog) -> Result<Vec<Table
                 if field.name() == secure_table::ENTITY {
                     continue;
                 }
-                let shown = secure.as_ref().map_or_else(|| "raw".to_owned(), |table| table.shown(field.name()).to_string());
+                let shown =
+                    secure.as_ref().map_or_else(|| "raw".to_owned(), |table| table.shown(field.name()).to_string());
                 columns.insert(format!("{}:{shown}", field.name()));
             }
         }

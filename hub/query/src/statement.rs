@@ -35,9 +35,9 @@ pub fn parse(sql: &str, limits: &Limits) -> Result<Parsed, QueryError> {
         return Err(QueryError::StatementTooLarge { limit: limits.statement_bytes_max, unit: "bytes" });
     }
     let dialect = GenericDialect {};
-    let tokens = Tokenizer::new(&dialect, sql)
-        .tokenize()
-        .map_err(|e| QueryError::Syntax { position: Some(format!("line {}, column {}", e.location.line, e.location.column)) })?;
+    let tokens = Tokenizer::new(&dialect, sql).tokenize().map_err(|e| QueryError::Syntax {
+        position: Some(format!("line {}, column {}", e.location.line, e.location.column)),
+    })?;
     let words = tokens.iter().filter(|token| !matches!(token, Token::Whitespace(_))).count();
     if words > limits.statement_tokens_max {
         return Err(QueryError::StatementTooLarge { limit: limits.statement_tokens_max, unit: "words" });
@@ -68,7 +68,7 @@ pub fn parse(sql: &str, limits: &Limits) -> Result<Parsed, QueryError> {
         return Err(refusal);
     }
     let mut copy = query.as_ref().clone();
-    let _: ControlFlow<()> = VisitMut::visit(&mut copy, &mut WithoutLiterals);
+    let _never_stops: ControlFlow<()> = VisitMut::visit(&mut copy, &mut WithoutLiterals);
     Ok(Parsed { statement, normalised: copy.to_string() })
 }
 
@@ -115,7 +115,10 @@ impl AstGate {
     fn deeper(&mut self) -> ControlFlow<QueryError> {
         self.depth += 1;
         if self.depth > self.depth_max {
-            return ControlFlow::Break(QueryError::StatementTooLarge { limit: self.depth_max, unit: "levels of nesting" });
+            return ControlFlow::Break(QueryError::StatementTooLarge {
+                limit: self.depth_max,
+                unit: "levels of nesting",
+            });
         }
         ControlFlow::Continue(())
     }
@@ -281,7 +284,10 @@ mod tests {
             "TABLE t",
         ] {
             assert!(
-                matches!(refused(sql), QueryError::NotAllowed { .. } | QueryError::Syntax { .. } | QueryError::NotFound { .. }),
+                matches!(
+                    refused(sql),
+                    QueryError::NotAllowed { .. } | QueryError::Syntax { .. } | QueryError::NotFound { .. }
+                ),
                 "{sql}"
             );
         }

@@ -55,9 +55,18 @@ async fn cost_of_the_barrier() {
             answers[1] = batches.iter().flat_map(texts).collect();
         }
         assert_eq!(answers[0], answers[1], "{through}");
-        println!("{{\"query\": {through:?}, \"barrier_us\": {}, \"stored_us\": {}}}", best[0].as_micros(), best[1].as_micros());
+        println!(
+            "{{\"query\": {through:?}, \"barrier_us\": {}, \"stored_us\": {}}}",
+            best[0].as_micros(),
+            best[1].as_micros()
+        );
         secured += best[0];
         plain += best[1];
     }
-    println!("{{\"rows\": {ROWS}, \"barrier_us\": {}, \"stored_us\": {}, \"hidden\": {:?}}}", secured.as_micros(), plain.as_micros(), Hidden::None);
+    println!(
+        "{{\"rows\": {ROWS}, \"barrier_us\": {}, \"stored_us\": {}, \"hidden\": {:?}}}",
+        secured.as_micros(),
+        plain.as_micros(),
+        Hidden::None
+    );
 }

@@ -18,7 +18,7 @@ use minqiao_core::{BatchEnvelope, BatchId, KindOf, ManualClock, Principal, Provi
 use minqiao_policy::Policy;
 use minqiao_query::{
     AuditSink, AuditUnavailable, BaseTables, Limits, Parameter, QueryClosed, QueryError, QueryOpened, QueryParts,
-    QueryRequest, Sealing, SqlService,
+    QueryRequest, Sealing, SqlService, SystemTable,
 };
 use minqiao_schemas::Catalogue;
 use minqiao_vault::{Vault, VaultOptions};
@@ -118,6 +118,12 @@ impl City {
         Self::of(items, storage, limits, None).await
     }
 
+    /// Puts another stored table behind an item.
+    pub(crate) fn replace(&self, item: &str, provider: Arc<dyn TableProvider>) {
+        self.tables.providers.lock().insert(item.to_owned(), provider);
+        self.tables.version.fetch_add(1, Ordering::SeqCst);
+    }
+
     /// The stored table behind an item.
     pub(crate) fn stored(&self, item: &str) -> Arc<dyn TableProvider> {
         self.tables.current(item).expect("a stored table")
@@ -150,7 +156,14 @@ impl City {
             limits,
             audit: Arc::clone(&audit) as Arc<dyn AuditSink>,
             clock: Arc::new(ManualClock::at(Timestamp::parse("2026-03-20T08:00:00+08:00").expect("a time"))),
-            system: Vec::new(),
+            system: vec![SystemTable {
+                name: "audit_log".into(),
+                label_zh: "审计日志".into(),
+                provider: in_memory(
+                    RecordBatch::try_from_iter([("event", Arc::new(StringArray::from(vec!["a", "b"])) as ArrayRef)])
+                        .expect("one column"),
+                ),
+            }],
         })
         .expect("a service");
         Self { service, audit, tables, _keys: keys, _files: files }
@@ -200,8 +213,7 @@ pub(crate) fn asking(who: &str) -> (Principal, Purpose) {
         "auditor" => (Role::Auditor, None, "audit", None),
         other => panic!("nobody is called {other}"),
     };
-    let principal =
-        Principal { id: who.replace(' ', "-"), role, department: None, county: county.map(str::to_owned) };
+    let principal = Principal { id: who.replace(' ', "-"), role, department: None, county: county.map(str::to_owned) };
     (principal, Purpose { code: code.into(), case: case.map(str::to_owned) })
 }
 
@@ -227,8 +239,22 @@ fn people(hidden: Hidden) -> BTreeMap<&'static str, Rows> {
             ("hukou_address", text("山东省威海市环翠区鲸园街道幸福小区3号楼")),
             ("mobile_phone", text("13800000000")),
         ]);
-        let grade = if n <= 2 { "1" } else if n <= 17 { "2" } else { "3" };
-        let kind = if n <= 12 { "1" } else if n <= 18 { "2" } else if n <= 20 { "3" } else { "4" };
+        let grade = if n <= 2 {
+            "1"
+        } else if n <= 17 {
+            "2"
+        } else {
+            "3"
+        };
+        let kind = if n <= 12 {
+            "1"
+        } else if n <= 18 {
+            "2"
+        } else if n <= 20 {
+            "3"
+        } else {
+            "4"
+        };
         items.entry("disability_certificate").or_default().push(vec![
             ("disability_certificate_no", format!("{}11", citizen(n))),
             ("citizen_id", citizen(n)),
@@ -248,6 +274,11 @@ fn people(hidden: Hidden) -> BTreeMap<&'static str, Rows> {
             ("account_token", format!("ACCOUNT-{n:08}")),
             ("balance_amount", format!("{n}000.00")),
         ]);
+        if n <= 2
+            && let Some(row) = items.get_mut("bank_deposit").and_then(|rows| rows.last_mut())
+        {
+            row.push(("interest_12m", text("12.34")));
+        }
     }
     // A child of 2020 whose assistance is hidden from everybody without `rowsOfMinors`.
     items.entry("resident_identity").or_default().push(vec![
@@ -342,7 +373,8 @@ fn sealed(vault: &Vault, item: &str, rows: &Rows) -> RecordBatch {
     let mut fields = Vec::new();
     let mut columns: Vec<ArrayRef> = Vec::new();
     for field in &item.fields {
-        let value = |row: &Vec<(&str, String)>| row.iter().find(|(name, _)| *name == field.name).map(|(_, v)| v.clone());
+        let value =
+            |row: &Vec<(&str, String)>| row.iter().find(|(name, _)| *name == field.name).map(|(_, v)| v.clone());
         let texts: StringArray = rows.iter().map(value).collect();
         let column = cast(&(Arc::new(texts) as ArrayRef), &field.ty.arrow()).expect("castable");
         fields.push(Field::new(&field.name, field.ty.arrow(), true));
@@ -387,9 +419,11 @@ async fn in_parquet(batch: RecordBatch, dir: &Path, group_rows: Option<usize>) -
 pub(crate) fn holds_clear_text(batch: &RecordBatch, secret: &str) -> bool {
     batch.columns().iter().any(|column| match column.data_type() {
         DataType::Utf8 => column.as_string::<i32>().iter().flatten().any(|text| text.contains(secret)),
-        DataType::Binary => column.as_binary::<i32>().iter().flatten().any(|bytes| {
-            bytes.windows(secret.len()).any(|window| window == secret.as_bytes())
-        }),
+        DataType::Binary => column
+            .as_binary::<i32>()
+            .iter()
+            .flatten()
+            .any(|bytes| bytes.windows(secret.len()).any(|window| window == secret.as_bytes())),
         _ => false,
     })
 }

@@ -1,7 +1,14 @@
 //! What bounds a query, and what a broken one leaves behind.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use arrow::datatypes::SchemaRef;
+use async_trait::async_trait;
+use datafusion::catalog::{Session, TableProvider};
+use datafusion::datasource::TableType;
+use datafusion::logical_expr::Expr;
+use datafusion::physical_plan::ExecutionPlan;
 use futures::StreamExt;
 use minqiao_core::KindOf;
 use minqiao_query::{Limits, QueryError, QueryRequest};
@@ -68,7 +75,8 @@ async fn dropping_the_stream_cancels_and_frees_the_slot() {
 async fn hostile_statements_are_refused_in_time() {
     let city = city(Limits::default()).await;
     let layers: Vec<String> = (1..40).map(|n| format!("t{n} AS (SELECT n || n AS n FROM t{})", n - 1)).collect();
-    let doubled = format!("WITH t0 AS (SELECT full_name AS n FROM resident_identity), {} SELECT n FROM t39", layers.join(", "));
+    let doubled =
+        format!("WITH t0 AS (SELECT full_name AS n FROM resident_identity), {} SELECT n FROM t39", layers.join(", "));
     let ors = format!("SELECT 1 WHERE 1=1{}", " OR 1=2".repeat(900));
     let deep = format!("SELECT {}1{}", "(".repeat(900), ")".repeat(900));
     let nested = (0..60).fold("SELECT 1 AS a".to_owned(), |inner, n| format!("SELECT a FROM ({inner}) s{n}"));
@@ -79,7 +87,10 @@ async fn hostile_statements_are_refused_in_time() {
         assert!(matches!(error.code(), "sql_too_large" | "sql_syntax" | "sql_not_allowed"), "{error:?}");
     }
     let outcome = city.ask("analyst", &nested).await;
-    assert!(matches!(&outcome, Ok(_) | Err(QueryError::StatementTooLarge { .. } | QueryError::Syntax { .. })), "{outcome:?}");
+    assert!(
+        matches!(&outcome, Ok(_) | Err(QueryError::StatementTooLarge { .. } | QueryError::Syntax { .. })),
+        "{outcome:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -99,4 +110,40 @@ async fn the_schema_carries_labels() {
     while let Some(batch) = stream.next().await {
         batch.expect("a batch");
     }
+}
+
+/// A stored table whose scan panics with a value in its mouth.
+#[derive(Debug)]
+struct Panicking(SchemaRef);
+
+#[async_trait]
+impl TableProvider for Panicking {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.0)
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    async fn scan(
+        &self,
+        _: &dyn Session,
+        _: Option<&Vec<usize>>,
+        _: &[Expr],
+        _: Option<usize>,
+    ) -> datafusion::common::Result<Arc<dyn ExecutionPlan>> {
+        panic!("a stored value")
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_panic_is_an_error_of_one_query() {
+    let city = city(Limits::default()).await;
+    let schema = city.stored("motor_vehicle").schema();
+    city.replace("motor_vehicle", Arc::new(Panicking(schema)));
+    let error = city.ask("analyst", "SELECT * FROM motor_vehicle").await.expect_err("panicked");
+    assert_eq!((error.clone(), error.to_string().contains("stored")), (QueryError::Internal, false));
+    assert_eq!(city.audit.opened.lock()[0].outcome, "internal");
+    assert_eq!(city.ask("analyst", "SELECT count(*) FROM temporary_assistance").await.expect("rows"), [["6"]]);
 }

@@ -1,9 +1,12 @@
 //! The same statement as different principals, pseudonyms, cases, authorisations, audit.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use minqiao_core::KindOf;
+use minqiao_policy::{Policy, PolicySource};
 use minqiao_query::{Parameter, QueryError};
+use minqiao_schemas::Catalogue;
 
 use crate::fixture::{City, Hidden, asking, citizen};
 
@@ -33,7 +36,10 @@ async fn a_case_shows_its_household_and_nobody_else() {
     assert!(city.ask("foreign case", sql).await.expect("rows").is_empty());
     let cars = "SELECT owner_name FROM motor_vehicle";
     assert_eq!(city.ask("case", cars).await.expect("rows"), [["张三"]], "only the one who authorised");
-    assert_eq!(city.ask("case", "SELECT balance_amount FROM bank_deposit").await.expect_err("absent").code(), "sql_not_found");
+    assert_eq!(
+        city.ask("case", "SELECT balance_amount FROM bank_deposit").await.expect_err("absent").code(),
+        "sql_not_found"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -129,4 +135,28 @@ async fn parameters_are_values_of_their_column() {
     let (principal, purpose) = asking("analyst");
     let (schema, types) = city.service.describe(&principal, &purpose, sql).await.expect("described");
     assert_eq!((schema.fields().len(), types.len()), (1, 2));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_revocation_holds_from_the_next_query_on() {
+    let city = City::small(Hidden::None).await;
+    let sql = "SELECT count(*) FROM temporary_assistance";
+    assert_eq!(city.ask("analyst", sql).await.expect("rows"), [["6"]]);
+    let mut source = PolicySource::embedded();
+    source.policies.push(("closed.cedar".into(), r#"@id("closed") forbid (principal, action, resource);"#.into()));
+    let closed = Policy::load(&source, Catalogue::embedded()).expect("valid");
+    city.service.replace_policy(Arc::new(closed));
+    assert_eq!(city.ask("analyst", sql).await.expect_err("revoked").code(), "sql_not_found");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_hub_shows_itself_to_those_who_watch_it() {
+    let city = City::small(Hidden::None).await;
+    let sql = "SELECT count(*) FROM audit_log";
+    assert_eq!(city.ask("auditor", sql).await.expect("rows"), [["2"]]);
+    for other in ["operator", "analyst", "statistician", "case"] {
+        assert_eq!(city.ask(other, sql).await.expect_err("hidden").code(), "sql_not_found", "{other}");
+    }
+    let listed = city.ask("auditor", "SELECT table_name FROM information_schema.tables").await.expect("rows");
+    assert_eq!(listed, [["audit_log"]]);
 }
