@@ -149,7 +149,7 @@ fn fill(city: &City, block: u64, quota: u64, sink: &mut dyn crate::row::RowSink)
 }
 
 /// Blocks of the city with their quotas.
-fn blocks(residents: u64) -> Vec<(u64, u64)> {
+pub(crate) fn blocks(residents: u64) -> Vec<(u64, u64)> {
     let size = BLOCK_RESIDENTS.max(residents.div_ceil(BLOCKS_MAX));
     (0..residents.div_ceil(size)).map(|b| (b, size.min(residents - b * size))).collect()
 }

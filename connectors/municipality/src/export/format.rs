@@ -75,7 +75,7 @@ pub enum Form {
     /// As it is.
     Text,
     /// The department's own code per canonical code.
-    Codes(HashMap<String, String>),
+    Codes(BTreeMap<String, String>),
     /// Digits.
     Int,
     /// Words for true and false.
@@ -403,7 +403,7 @@ fn form(field: &Field, spec: &RawSpec, department: &RawDepartment) -> Result<For
         if !complete {
             return Err(format!("codes `{name}` and table `{}` differ", table.id));
         }
-        return Ok(Form::Codes(words.iter().map(|(k, v)| (k.clone(), v.clone())).collect()));
+        return Ok(Form::Codes(words.clone()));
     }
     Ok(match field.ty {
         FieldType::Utf8 => Form::Text,

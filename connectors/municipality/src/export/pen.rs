@@ -61,13 +61,11 @@ impl Pen {
         if !out[start..].iter().any(special) {
             return;
         }
-        let raw = out.split_off(start);
-        out.push(b'"');
-        for byte in raw {
-            if byte == b'"' {
-                out.push(b'"');
-            }
-            out.push(byte);
+        out.insert(start, b'"');
+        let mut at = start + 1;
+        while let Some(next) = out[at..].iter().position(|b| *b == b'"') {
+            out.insert(at + next, b'"');
+            at += next + 2;
         }
         out.push(b'"');
     }

@@ -553,7 +553,7 @@ impl Teller<'_, '_> {
             (true, true) => "1",
             _ if (lost(person.father) || held(person.father)) && (lost(person.mother) || held(person.mother)) => "2",
             _ if person.is.severe() && self.chance.percent(40) => "4",
-            _ if self.home(p).rural && self.chance.per_10k(50) => "5",
+            _ if self.home(p).rural && self.chance.per_10k(220) => "5",
             _ => return,
         };
         let guardian = self.kin.homes[person.home].members.iter().copied().find(|q| self.person(*q).age() >= 18);

@@ -238,6 +238,7 @@ pub(crate) fn live(kin: &mut Kin, city: &City, chance: &mut Chance) {
             kin.homes[h].story = Some(story);
             kin.homes[h].means = match story {
                 Story::Concealing => Means::Normal,
+                Story::Students | Story::LaidOff | Story::LowWage if chance.percent(50) => Means::Poor,
                 Story::Ill | Story::SevereAlone | Story::Students | Story::LaidOff | Story::LowWage => Means::Modest,
                 _ => Means::Poor,
             };
@@ -255,6 +256,41 @@ pub(crate) fn live(kin: &mut Kin, city: &City, chance: &mut Chance) {
     for (h, story) in stories.iter().enumerate() {
         if let Some(story) = story {
             bend(kin, city, h, *story, chance);
+        }
+        support(kin, city, h, chance);
+    }
+}
+
+/// Support that the town has seen to already: the old without anybody, and posts for those whom nobody employs.
+fn support(kin: &mut Kin, city: &City, h: usize, chance: &mut Chance) {
+    let members = kin.homes[h].members.clone();
+    let means = kin.homes[h].means;
+    if let [p] = members[..]
+        && kin.people[p].age() >= 60
+        && means <= Means::Modest
+        && !kin.children_of(p).any(|c| kin.people[c].alive())
+        && kin.people[p].is.pension.is_none_or(|x| !x.employee)
+        && kin.people[p].is.gone.is_none()
+        && chance.percent(40)
+    {
+        kin.people[p].is.extreme = Some(days(SNAPSHOT, -chance.range(100, 2000)));
+    }
+    for p in members {
+        let person = &kin.people[p];
+        let idle = person.is.jobs.is_empty() && person.is.trade.is_none() && person.is.pension.is_none();
+        let free = person.is.custody.is_none() && person.is.gone.is_none() && !person.is.severe();
+        if means <= Means::Modest && (35..60).contains(&person.age()) && idle && free && chance.percent(7) {
+            let mut post = job(city, Means::Poor, days(SNAPSHOT, -chance.range(40, 700)), None, chance);
+            let subsidy = chance.range(6, 20) * 10_000;
+            post.post = Some(subsidy);
+            post.wage = subsidy;
+            post.insured = false;
+            post.fund = false;
+            post.taxed = if chance.percent(25) { "01" } else { "" };
+            let is = &mut kin.people[p].is;
+            is.jobs.push(post);
+            is.unemployed = None;
+            is.unemployment = 0;
         }
     }
 }
