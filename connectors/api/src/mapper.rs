@@ -159,7 +159,10 @@ impl Mapper {
         for fault in faults {
             let Plan::Cells { column, .. } = &self.plans[fault.plan as usize] else { continue };
             let field = self.schema.field(fault.plan as usize).name();
-            let reason = PlacedReason::cell(fault.fault, location, &self.layout.columns[*column], Some(field));
+            // As the mapping spells it, which is how the hub's own reasons are shown too; the layout's name also has
+            // the merged header above.
+            let shown = self.mapping.column_of(field).unwrap_or(&self.layout.columns[*column]);
+            let reason = PlacedReason::cell(fault.fault, location, shown, Some(field));
             // One cell may feed two fields; its fault is told once.
             if !reasons.iter().any(|r| r.column == reason.column && r.code == reason.code) {
                 reasons.push(reason);
