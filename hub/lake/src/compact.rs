@@ -130,8 +130,7 @@ impl Lake {
             let changes = picture.changes.files.values().cloned().map(|file| picture.place_changes(file));
             let current = picture.current.files.values().cloned().map(|file| picture.place_current(file));
             let places: Vec<FilePlace> = changes.chain(current).collect();
-            let (index, scans, layout) =
-                (Arc::clone(&self.index), Arc::clone(&self.scans), Arc::clone(&tables.layout));
+            let (index, scans, layout) = (Arc::clone(&self.index), Arc::clone(&self.scans), Arc::clone(&tables.layout));
             let catching_up = tokio::task::spawn_blocking(move || {
                 let live: HashSet<_> = places.iter().filter_map(|place| file_id(&place.file.path)).collect();
                 index.retain(layout.no, &live)?;
@@ -223,7 +222,8 @@ impl Lake {
         let of_tail = tail.iter().map(|file| file.rows).sum::<u64>() >> depth;
         let of_bucket: u64 = if from_scratch { 0 } else { files.iter().map(|file| file.rows).sum() };
         let mut children = vec![bucket];
-        while (of_bucket + of_tail) / (children.len() as u64) > self.options.bucket_rows_max && children.len() < 1 << 12 {
+        while (of_bucket + of_tail) / (children.len() as u64) > self.options.bucket_rows_max && children.len() < 1 << 12
+        {
             children = children.into_iter().flat_map(|child| [2 * child, 2 * child + 1]).collect();
         }
         let kept = files.iter().filter(|_| !from_scratch).cloned().map(|file| picture.place_current(file));
@@ -269,7 +269,8 @@ impl Lake {
         let removed: Vec<Arc<DataFile>> = files.into_iter().cloned().collect();
         let sources = removed.iter().cloned().map(|file| picture.place_changes(file)).collect();
         let made = self.merge_into(tables, Target::Changes(date), LeadRange::ALL, Keep::All, sources).await?;
-        let transaction = (COMPACTION.to_owned(), tables.changes.transaction(COMPACTION).await?, picture.changes.version);
+        let transaction =
+            (COMPACTION.to_owned(), tables.changes.transaction(COMPACTION).await?, picture.changes.version);
         self.commit_made(tables, &tables.changes, vec![made], removed, vec![transaction], false).await?;
         let elapsed = self.clock.monotonic().saturating_sub(started);
         self.metrics.compaction_seconds.with_label_values(&["changes"]).observe(elapsed.as_secs_f64());

@@ -179,14 +179,18 @@ impl Iterator for Sorted {
             return None;
         }
         self.next = end;
-        let indices: Vec<(usize, usize)> = chunk.iter().map(|(_, batch, row)| (*batch as usize, *row as usize)).collect();
+        let indices: Vec<(usize, usize)> =
+            chunk.iter().map(|(_, batch, row)| (*batch as usize, *row as usize)).collect();
         let batches: Vec<&RecordBatch> = self.batches.iter().collect();
         Some(interleave_record_batch(&batches, &indices).map_err(LakeError::from))
     }
 }
 
 /// Parts a batch by the day its rows were received; almost always one part. Null counts as the epoch.
-pub(crate) fn by_ingest_date(layout: &ItemLayout, batch: RecordBatch) -> Result<Vec<(NaiveDate, RecordBatch)>, LakeError> {
+pub(crate) fn by_ingest_date(
+    layout: &ItemLayout,
+    batch: RecordBatch,
+) -> Result<Vec<(NaiveDate, RecordBatch)>, LakeError> {
     let versions = Versions::of(&batch, VersionColumns::whole(layout))?;
     let day = |row: usize| Timestamp(versions.received_at(row).max(0)).date();
     let mut parts = Vec::new();

@@ -127,12 +127,9 @@ impl KindOf for LakeError {
             Self::Deadline { .. } => "not_queryable_in_time",
             Self::Bus(error) => error.code(),
             Self::Log { .. } | Self::Store(_) => "lake_unavailable",
-            Self::Location(_)
-            | Self::Parquet(_)
-            | Self::Arrow(_)
-            | Self::Index(_)
-            | Self::Task
-            | Self::Metric(_) => "lake_failed",
+            Self::Location(_) | Self::Parquet(_) | Self::Arrow(_) | Self::Index(_) | Self::Task | Self::Metric(_) => {
+                "lake_failed"
+            }
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Data files: how they are encoded, written, opened.
 //!
-//! Parquet, sorted by order key, row groups of 128 Ki rows, pages of 4 Ki rows with a page index, so that a few rows
+//! Parquet, sorted by order key, row groups of 64 Ki rows, pages of 4 Ki rows with a page index, so that a few rows
 //! are read without the rest of the file. Ciphertext is random: its columns are stored plain, without dictionary,
 //! statistics or compression. Tokens and `_key` are random too but searched: plain with statistics. All other columns
 //! are dictionary-encoded while that pays, and compressed with zstd level 1.
@@ -35,7 +35,7 @@ use crate::LakeError;
 use crate::table::{DataFile, Table, sync_files};
 
 /// Rows of a row group.
-const GROUP_ROWS: usize = 128 * 1024;
+const GROUP_ROWS: usize = 64 * 1024;
 /// Rows of a page.
 pub(crate) const PAGE_ROWS: usize = 4096;
 /// Part size of an upload, and the most that a written file holds in memory beside its open row group.

@@ -85,8 +85,7 @@ impl PointIndex {
             .max_journaling_size(128 << 20)
             .worker_threads(1)
             .open()?;
-        let blocks =
-            database.keyspace("blocks", || KeyspaceCreateOptions::default().max_memtable_size(16 << 20))?;
+        let blocks = database.keyspace("blocks", || KeyspaceCreateOptions::default().max_memtable_size(16 << 20))?;
         Ok(Self { database, blocks })
     }
 
@@ -140,9 +139,11 @@ impl PointIndex {
                 let value = block.value()?;
                 let entries = value.chunks_exact(ENTRY_BYTES);
                 let first = entries.clone().next().map_or(0, prefix_of);
-                rows.extend(entries.filter(|entry| prefix_of(entry) == wanted).filter_map(|entry| {
-                    entry.last_chunk::<4>().map(|bytes| u32::from_be_bytes(*bytes))
-                }));
+                rows.extend(
+                    entries
+                        .filter(|entry| prefix_of(entry) == wanted)
+                        .filter_map(|entry| entry.last_chunk::<4>().map(|bytes| u32::from_be_bytes(*bytes))),
+                );
                 // Equal prefixes may begin in the block before when they fill this one from its start.
                 if first != wanted {
                     break;

@@ -278,15 +278,9 @@ impl Lake {
     }
 }
 
-fn item_tables(
-    location: &Location,
-    layout: ItemLayout,
-    sync: bool,
-    runtime: Handle,
-) -> Result<ItemTables, LakeError> {
+fn item_tables(location: &Location, layout: ItemLayout, sync: bool, runtime: Handle) -> Result<ItemTables, LakeError> {
     let (changes, current) = (format!("changes/{}", layout.code), format!("current/{}", layout.code));
-    let directories =
-        location.directory.as_ref().map(|directory| (directory.join(&changes), directory.join(&current)));
+    let directories = location.directory.as_ref().map(|directory| (directory.join(&changes), directory.join(&current)));
     let columns_of_changes = layout.delta_columns(INGEST_DATE, DeltaType::DATE)?;
     let columns_of_current = layout.delta_columns(BUCKET, DeltaType::LONG)?;
     Ok(ItemTables {
@@ -365,9 +359,10 @@ impl ItemSnapshot {
         let at = layout.schema.index_of(column).ok().filter(|index| layout.indexed.contains(index));
         let at = at.ok_or_else(|| unknown(column))?;
         let columns = match columns {
-            Some(names) => {
-                names.iter().map(|name| layout.schema.index_of(name).map_err(|_| unknown(name))).collect::<Result<_, _>>()?
-            }
+            Some(names) => names
+                .iter()
+                .map(|name| layout.schema.index_of(name).map_err(|_| unknown(name)))
+                .collect::<Result<_, _>>()?,
             None => (0..layout.schema.fields().len()).collect(),
         };
         let set = match as_of {

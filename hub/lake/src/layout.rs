@@ -198,7 +198,10 @@ impl LeadRange {
         let parts = u128::try_from(parts.max(1)).unwrap_or(1);
         let width = u128::MAX / parts;
         (0..parts)
-            .map(|i| Self { first: i * width + u128::from(i > 0), last: if i + 1 == parts { u128::MAX } else { (i + 1) * width } })
+            .map(|i| Self {
+                first: i * width + u128::from(i > 0),
+                last: if i + 1 == parts { u128::MAX } else { (i + 1) * width },
+            })
             .collect()
     }
 

@@ -93,7 +93,8 @@ impl Lookup<'_> {
         let reader = self.opener.open(place)?;
         let footer = self.opener.footer(place, &reader)?;
         let mask = file_mask(self.layout, &footer, &[column]);
-        let batches = ParquetRecordBatchReaderBuilder::new_with_metadata(reader, footer).with_projection(mask).build()?;
+        let batches =
+            ParquetRecordBatchReaderBuilder::new_with_metadata(reader, footer).with_projection(mask).build()?;
         let (mut rows, mut base) = (Vec::new(), 0u32);
         for batch in batches {
             let batch = batch?;

@@ -125,8 +125,10 @@ impl Merge {
     }
 
     fn new(spec: MergeSpec, read: &[usize], readers: Vec<BatchReader>) -> Result<Self, LakeError> {
-        let at = VersionColumns::within(&spec.layout, read)
-            .ok_or(LakeError::DamagedTable { table: spec.layout.code.clone(), reason: "a version column is missing" })?;
+        let at = VersionColumns::within(&spec.layout, read).ok_or(LakeError::DamagedTable {
+            table: spec.layout.code.clone(),
+            reason: "a version column is missing",
+        })?;
         let output = spec.columns.iter().filter_map(|column| read.iter().position(|c| c == column)).collect();
         let schema = project(&spec.layout.schema, &spec.columns);
         let mut merge = Self {

@@ -134,8 +134,7 @@ fn plain_scan(
     let partitions = if rows < PARALLEL_ROWS_MIN { 1 } else { state.config().target_partitions().max(1) };
     let groups = group(&set.files, partitions);
     let readers = PinnedReaders { inner: Arc::clone(&scans.readers), _files: set.files };
-    let mut source =
-        ParquetSource::new(Arc::clone(&layout.schema)).with_parquet_file_reader_factory(Arc::new(readers));
+    let mut source = ParquetSource::new(Arc::clone(&layout.schema)).with_parquet_file_reader_factory(Arc::new(readers));
     if let Some(filter) = conjunction(filters.iter().cloned()) {
         let schema = DFSchema::try_from(Arc::clone(&layout.schema))?;
         source = source.with_predicate(state.create_physical_expr(filter, &schema)?);
@@ -177,8 +176,7 @@ fn prunes(filter: &Expr) -> bool {
     match filter {
         Expr::BinaryExpr(BinaryExpr { left, op: Operator::And | Operator::Or, right }) => prunes(left) && prunes(right),
         Expr::BinaryExpr(BinaryExpr { left, op, right }) => {
-            let compares =
-                matches!(op, Operator::Eq | Operator::Lt | Operator::LtEq | Operator::Gt | Operator::GtEq);
+            let compares = matches!(op, Operator::Eq | Operator::Lt | Operator::LtEq | Operator::Gt | Operator::GtEq);
             let pair = |a: &Expr, b: &Expr| matches!(a, Expr::Column(_)) && matches!(b, Expr::Literal(..));
             compares && (pair(left, right) || pair(right, left))
         }

@@ -13,17 +13,17 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use deltalake_core::checkpoints::cleanup_expired_logs_for;
 use deltalake_core::kernel::transaction::{CommitBuilder, CommitConflictError, CommitProperties, TransactionError};
 use deltalake_core::kernel::{Action, Add, Remove, StructField, Transaction};
 use deltalake_core::logstore::{LogStoreRef, StorageConfig, default_logstore, get_actions};
-use deltalake_core::checkpoints::cleanup_expired_logs_for;
 use deltalake_core::operations::create::CreateBuilder;
 use deltalake_core::protocol::{DeltaOperation, SaveMode};
 use deltalake_core::table::state::DeltaTableState;
 use deltalake_core::{DeltaTableError, ensure_table_uri};
-use object_store::{ObjectStore, ObjectStoreExt};
 use object_store::path::Path as StorePath;
 use object_store::prefix::PrefixStore;
+use object_store::{ObjectStore, ObjectStoreExt};
 use parking_lot::{Mutex, RwLock};
 
 use crate::LakeError;
@@ -61,9 +61,10 @@ pub(crate) struct DataFile {
 impl DataFile {
     fn of_add(add: &Add, partition: &str, since: i64) -> Self {
         let tag = |name: &str| add.tags.as_ref().and_then(|tags| tags.get(name)?.as_ref()?.parse::<i64>().ok());
-        let rows = add.stats.as_ref().and_then(|stats| {
-            serde_json::from_str::<serde_json::Value>(stats).ok()?.get("numRecords")?.as_u64()
-        });
+        let rows = add
+            .stats
+            .as_ref()
+            .and_then(|stats| serde_json::from_str::<serde_json::Value>(stats).ok()?.get("numRecords")?.as_u64());
         Self {
             path: add.path.clone(),
             bytes: u64::try_from(add.size).unwrap_or_default(),
@@ -409,8 +410,7 @@ impl Table {
         }
         let engine = self.engine.lock().await;
         let Some(snapshot) = &engine.snapshot else { return Ok(None) };
-        let version =
-            snapshot.transaction_version(self.log.as_ref(), app_id).await.map_err(|e| self.failed(e))?;
+        let version = snapshot.transaction_version(self.log.as_ref(), app_id).await.map_err(|e| self.failed(e))?;
         if let Some(version) = version {
             let mut state = self.state.write();
             let mut next = TableState::clone(&state);
@@ -491,7 +491,8 @@ impl Table {
                 let before = self.state();
                 if version == before.version + 1 {
                     let mut next = TableState::clone(&before);
-                    let actions: Vec<_> = actions.into_iter().chain(transactions.into_iter().map(Action::Txn)).collect();
+                    let actions: Vec<_> =
+                        actions.into_iter().chain(transactions.into_iter().map(Action::Txn)).collect();
                     next.apply(version, &actions, self.partition, version);
                     self.publish(&before, next);
                 } else {
@@ -515,11 +516,7 @@ impl Table {
         let state = self.state();
         let live = commit.removed.iter().all(|file| state.files.contains_key(&file.path));
         let unmoved = commit.transactions.iter().all(|(id, at, _)| state.transactions.get(id).copied() == *at);
-        if live && unmoved {
-            Ok(())
-        } else {
-            Err(LakeError::Conflict { table: self.name.clone() })
-        }
+        if live && unmoved { Ok(()) } else { Err(LakeError::Conflict { table: self.name.clone() }) }
     }
 
     fn actions(&self, commit: &Commit) -> Vec<Action> {
@@ -544,9 +541,8 @@ impl Table {
 
 /// Makes files or directories durable.
 pub(crate) async fn sync_files(paths: Vec<PathBuf>) -> Result<(), LakeError> {
-    let synced = tokio::task::spawn_blocking(move || {
-        paths.iter().try_for_each(|path| std::fs::File::open(path)?.sync_all())
-    });
+    let synced =
+        tokio::task::spawn_blocking(move || paths.iter().try_for_each(|path| std::fs::File::open(path)?.sync_all()));
     synced.await.map_err(|_| LakeError::Task)?.map_err(|e| LakeError::Location(e.into()))
 }
 

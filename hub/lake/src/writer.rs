@@ -298,7 +298,8 @@ impl Run {
         let mut sent = false;
         for lane in self.lanes.values_mut() {
             let due = lane.open.as_ref().filter(|open| !open.offsets.is_empty()).is_some_and(|open| {
-                all || lane.is_full(&self.lake.options) || now.saturating_sub(open.since) >= self.lake.options.batch_delay
+                all || lane.is_full(&self.lake.options)
+                    || now.saturating_sub(open.since) >= self.lake.options.batch_delay
             });
             if due && let Some(open) = lane.open.take() {
                 match lane.out.try_send(open) {

@@ -78,13 +78,15 @@ async fn engine_plans_over_the_lake_agree_folded_and_unfolded() {
     let rows: Vec<Row> = (0..200u8).map(|key| Row { spouse: Some(key / 2), ..Row::new(key, 1, key % 7) }).collect();
     append(fixture.bus.as_ref(), &rows).await;
     ingest(&lake, &fixture.bus).await;
-    let mut newer: Vec<Row> = rows.iter().step_by(3).map(|row| Row { updated: Some(2), hash: 9, ..row.clone() }).collect();
+    let mut newer: Vec<Row> =
+        rows.iter().step_by(3).map(|row| Row { updated: Some(2), hash: 9, ..row.clone() }).collect();
     newer[0].delete = true;
     append(fixture.bus.as_ref(), &newer).await;
     ingest(&lake, &fixture.bus).await;
     let mut answers = Vec::new();
     for step in 0..2 {
-        let context = SessionContext::new_with_config(SessionConfig::new().with_target_partitions(2).with_batch_size(16));
+        let context =
+            SessionContext::new_with_config(SessionConfig::new().with_target_partitions(2).with_batch_size(16));
         let table = || context.read_table(lake.current(ITEM).unwrap()).unwrap();
         let count = table().count().await.unwrap();
         let nine = table().filter(col("amount").eq(lit(9i64))).unwrap().count().await.unwrap();

@@ -146,7 +146,8 @@ pub(crate) async fn bus() -> Arc<MemoryBus> {
 /// Appends rows by person, as the intake does.
 pub(crate) async fn append(bus: &dyn Bus, rows: &[Row]) {
     for partition in 0..2u32 {
-        let mine: Vec<Row> = rows.iter().filter(|row| u32::from(token(row.person)[0]) % 2 == partition).cloned().collect();
+        let mine: Vec<Row> =
+            rows.iter().filter(|row| u32::from(token(row.person)[0]) % 2 == partition).cloned().collect();
         if !mine.is_empty() {
             bus.append(TOPIC, partition, vec![message(&batch(&mine))]).await.unwrap();
         }

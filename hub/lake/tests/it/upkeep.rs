@@ -16,7 +16,8 @@ async fn folding_splits_buckets_and_changes_no_answer() {
     let lake = open(&fixture.location, &fixture.directory.path().join("one"), small).await;
     let mut all = Vec::new();
     for round in 0..4u8 {
-        let rows: Vec<Row> = (0..150u8).filter(|key| key % 4 >= round).map(|key| Row::new(key, i64::from(round), round)).collect();
+        let rows: Vec<Row> =
+            (0..150u8).filter(|key| key % 4 >= round).map(|key| Row::new(key, i64::from(round), round)).collect();
         append(fixture.bus.as_ref(), &rows).await;
         all.extend(rows);
         ingest(&lake, &fixture.bus).await;
@@ -54,7 +55,8 @@ async fn readers_see_whole_states_while_everything_moves() {
     let mut all: Vec<Row> = Vec::new();
     for round in 0..30i64 {
         let hash = u8::try_from(round).unwrap();
-        let rows: Vec<Row> = (0..60u8).map(|key| Row { received: 1000 + round, ..Row::new(key, round, hash) }).collect();
+        let rows: Vec<Row> =
+            (0..60u8).map(|key| Row { received: 1000 + round, ..Row::new(key, round, hash) }).collect();
         append(fixture.bus.as_ref(), &rows).await;
         all.extend(rows);
         // A plan made now is read while files are replaced and deleted under it.
