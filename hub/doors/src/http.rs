@@ -48,10 +48,25 @@ pub const ROUTES: &[Route] = &[
     route("GET", "/openapi.json", Access::Public, "This document."),
     route("GET", "/v1/catalogue", Access::Public, "Departments, classes and the 73 items."),
     route("GET", "/v1/catalogue/{item}", Access::Public, "One item with its fields, code tables and levels."),
-    route("POST", "/v1/items/{item}/batches", Access::Connector, "Publish a batch in canonical fields: Arrow stream, NDJSON or CSV. Answers the signed receipt once the rows are durable."),
-    route("POST", "/v1/items/{item}/rejects", Access::Connector, "Hand over source rows that cannot be expressed in canonical fields; they wait sealed in the quarantine."),
+    route(
+        "POST",
+        "/v1/items/{item}/batches",
+        Access::Connector,
+        "Publish a batch in canonical fields: Arrow stream, NDJSON or CSV. Answers the signed receipt once the rows are durable.",
+    ),
+    route(
+        "POST",
+        "/v1/items/{item}/rejects",
+        Access::Connector,
+        "Hand over source rows that cannot be expressed in canonical fields; they wait sealed in the quarantine.",
+    ),
     route("GET", "/v1/receipts/{batch_id}", Access::Connector, "The receipt of a batch that this connector sent."),
-    route("POST", "/v1/sql", Access::User, "Run a query. The answer shows what the caller may see for the purpose given."),
+    route(
+        "POST",
+        "/v1/sql",
+        Access::User,
+        "Run a query. The answer shows what the caller may see for the purpose given.",
+    ),
     route("POST", "/v1/verifications", Access::User, "Verify the household of an application."),
     route("GET", "/v1/verifications/{id}", Access::User, "A report as JSON, readable text or HTML, by `Accept`."),
 ];
@@ -101,7 +116,10 @@ pub fn router(state: AppState, body_bytes_max: usize) -> Router {
                 .layer(fixed("cache-control", "no-store"))
                 .layer(fixed("x-content-type-options", "nosniff"))
                 .layer(fixed("referrer-policy", "no-referrer"))
-                .layer(fixed("content-security-policy", "default-src 'self'; style-src 'self' 'unsafe-inline'; frame-ancestors 'none'"))
+                .layer(fixed(
+                    "content-security-policy",
+                    "default-src 'self'; style-src 'self' 'unsafe-inline'; frame-ancestors 'none'",
+                ))
                 .layer(fixed("strict-transport-security", "max-age=31536000")),
         )
 }

@@ -70,7 +70,8 @@ impl FromRequestParts<AppState> for AskedFor {
     type Rejection = Refusal;
 
     async fn from_request_parts(parts: &mut Parts, _: &AppState) -> Result<Self, Refusal> {
-        let header = |name: &str| parts.headers.get(name).and_then(|v| v.to_str().ok()).map(str::trim).map(str::to_owned);
+        let header =
+            |name: &str| parts.headers.get(name).and_then(|v| v.to_str().ok()).map(str::trim).map(str::to_owned);
         let code = header("x-minqiao-purpose").filter(|code| !code.is_empty()).ok_or_else(|| {
             Refusal::new(
                 Kind::InvalidArgument,

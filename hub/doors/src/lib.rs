@@ -10,6 +10,7 @@
 pub mod access;
 mod batch_routes;
 pub mod catalogue_routes;
+pub mod evidence;
 pub mod http;
 pub mod identity;
 pub mod metrics;
@@ -21,5 +22,6 @@ mod sql_format;
 mod sql_routes;
 pub mod state;
 pub mod tls;
+pub mod verification;
 mod verify_routes;
 mod welcome;

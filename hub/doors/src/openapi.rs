@@ -60,7 +60,11 @@ fn operation(route: &Route) -> Value {
         .collect();
     let header = |name: &str, required: bool, text: &str| json!({"name": name, "in": "header", "required": required, "description": text, "schema": {"type": "string"}});
     if route.path.starts_with("/v1/items/") {
-        parameters.push(header("Idempotency-Key", true, "Batch id: the same id with the same content is stored once and answered by the same receipt."));
+        parameters.push(header(
+            "Idempotency-Key",
+            true,
+            "Batch id: the same id with the same content is stored once and answered by the same receipt.",
+        ));
     }
     if route.access == Access::User {
         parameters.push(header("X-Minqiao-Purpose", true, "What the data is for, e.g. `dibao_verification`."));

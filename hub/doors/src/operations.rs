@@ -24,7 +24,10 @@ pub struct Health {
 
 impl fmt::Debug for Health {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Health").field("started", &self.started).field("draining", &self.draining).finish_non_exhaustive()
+        f.debug_struct("Health")
+            .field("started", &self.started)
+            .field("draining", &self.draining)
+            .finish_non_exhaustive()
     }
 }
 

@@ -36,6 +36,11 @@ impl Refusal {
         )
     }
 
+    /// Whether the fault is the hub's.
+    pub fn is_ours(&self) -> bool {
+        matches!(self.kind, Kind::Internal | Kind::Unavailable { .. })
+    }
+
     /// The stable code.
     pub fn code(&self) -> &'static str {
         self.code

@@ -119,13 +119,8 @@ async fn connection(
             return;
         }
     };
-    let certificate_name = stream
-        .get_ref()
-        .1
-        .peer_certificates()
-        .and_then(|chain| chain.first())
-        .and_then(common_name)
-        .map(Arc::from);
+    let certificate_name =
+        stream.get_ref().1.peer_certificates().and_then(|chain| chain.first()).and_then(common_name).map(Arc::from);
     let peer = Peer { address, certificate_name };
     let connection = server.serve_connection(TokioIo::new(stream), service(router, peer));
     finish(watcher.watch(connection.into_owned()).await);
@@ -146,9 +141,11 @@ fn service(
     Error = std::convert::Infallible,
     Future: Send + 'static,
 > + Clone {
-    hyper_util::service::TowerToHyperService::new(tower::service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
-        let mut request: Request = request.map(axum::body::Body::new);
-        request.extensions_mut().insert(peer.clone());
-        router.clone().oneshot(request)
-    }))
+    hyper_util::service::TowerToHyperService::new(tower::service_fn(
+        move |request: hyper::Request<hyper::body::Incoming>| {
+            let mut request: Request = request.map(axum::body::Body::new);
+            request.extensions_mut().insert(peer.clone());
+            router.clone().oneshot(request)
+        },
+    ))
 }

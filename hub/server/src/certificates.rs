@@ -50,14 +50,12 @@ impl Authority {
     /// Signs a certificate for `name`; servers also answer to `localhost` and the loopback addresses.
     /// `expired` makes one whose time is over, for tests of refusals.
     pub fn issue(&self, name: &str, server: bool, expired: bool) -> Result<(String, String), rcgen::Error> {
-        let hosts = if server { vec!["localhost".to_owned(), "127.0.0.1".to_owned(), "::1".to_owned()] } else { vec![] };
+        let hosts =
+            if server { vec!["localhost".to_owned(), "127.0.0.1".to_owned(), "::1".to_owned()] } else { vec![] };
         let mut params = CertificateParams::new(hosts)?;
         params.distinguished_name.push(DnType::CommonName, name);
-        params.extended_key_usages = vec![if server {
-            ExtendedKeyUsagePurpose::ServerAuth
-        } else {
-            ExtendedKeyUsagePurpose::ClientAuth
-        }];
+        params.extended_key_usages =
+            vec![if server { ExtendedKeyUsagePurpose::ServerAuth } else { ExtendedKeyUsagePurpose::ClientAuth }];
         params.use_authority_key_identifier_extension = true;
         if expired {
             params.not_before = rcgen::date_time_ymd(2020, 1, 1);

@@ -3,6 +3,9 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+use minqiao_core::KindOf;
+
+use crate::config::{Config, LogFormat};
 
 pub mod audit;
 pub mod catalogue;
@@ -79,4 +82,54 @@ pub struct AsPrincipal {
     /// Application or alert number worked on.
     #[arg(long, value_name = "NUMBER")]
     pub case: Option<String>,
+}
+
+/// Exit code of a failure: the kind of the first of our errors in the chain, 1 for anything else.
+pub fn exit_code(error: &anyhow::Error) -> u8 {
+    fn code<E: KindOf + Send + Sync + 'static>(error: &anyhow::Error) -> Option<u8> {
+        error.downcast_ref::<E>().map(|e| e.kind().exit_code())
+    }
+    code::<crate::config::ConfigError>(error)
+        .or_else(|| code::<minqiao_query::QueryError>(error))
+        .or_else(|| code::<minqiao_doors::access::AccessError>(error))
+        .or_else(|| code::<minqiao_store::StoreError>(error))
+        .or_else(|| code::<minqiao_store::AuditError>(error))
+        .or_else(|| code::<minqiao_vault::VaultError>(error))
+        .unwrap_or(1)
+}
+
+/// Runs a command that needs the parts of the hub.
+pub fn run_with_runtime(cli: &Cli, config: Config) -> anyhow::Result<()> {
+    // The demo draws its own progress; a log of the ordinary course would tear it.
+    let quiet = matches!(cli.command, Command::Demo(_)) && config.log.filter == Config::default().log.filter;
+    start_log(&config, if quiet { "warn" } else { &config.log.filter });
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("minqiao").build()?;
+    let result = runtime.block_on(async {
+        match &cli.command {
+            Command::Demo(args) => demo::run(args, config, cli.data.is_some()).await,
+            Command::Serve => serve::run(config).await,
+            Command::Verify(args) => verify::run(args, config).await,
+            Command::Sql(args) => sql::run(args, config).await,
+            Command::Policy(command) => policy::run(command, &config),
+            Command::Quarantine(command) => quarantine::run(command, config).await,
+            Command::Audit(command) => audit::run(command, &config).await,
+            Command::Keys(command) => keys::run(command, config).await,
+            Command::Lake(command) => lake::run(command, config).await,
+            Command::Catalogue(_) | Command::Config(_) => Ok(()),
+        }
+    });
+    // Blocking work that a cancelled query left behind must not hold up the exit.
+    runtime.shutdown_timeout(std::time::Duration::from_secs(2));
+    result
+}
+
+fn start_log(config: &Config, filter: &str) {
+    let filter =
+        tracing_subscriber::EnvFilter::try_new(filter).unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // A second start in one process (tests) keeps the first.
+    let _kept = match config.log.format {
+        LogFormat::Text => log.try_init(),
+        LogFormat::Json => log.json().try_init(),
+    };
 }

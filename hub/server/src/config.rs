@@ -117,7 +117,7 @@ pub struct Access {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Log {
-    /// `tracing` filter, e.g. `info,minqiao_lake=debug`.
+    /// `tracing` filter, e.g. `warn,minqiao=info,minqiao_lake=debug`.
     pub filter: String,
     /// `text` for people, `json` for collectors.
     pub format: LogFormat,
@@ -198,7 +198,7 @@ impl Default for Limits {
 
 impl Default for Log {
     fn default() -> Self {
-        Self { filter: "info".to_owned(), format: LogFormat::Text }
+        Self { filter: "warn,minqiao=info".to_owned(), format: LogFormat::Text }
     }
 }
 
@@ -342,8 +342,9 @@ mod tests {
 
         let error = Config::load(None, env(&[("MINQIAO__HTTP__LISTN", "x")])).expect_err("unknown key");
         assert!(error.to_string().contains("listn"), "{error}");
-        let error = Config::load(None, env(&[("MINQIAO__BUS__PARTITIONS", "0"), ("MINQIAO__LIMITS__QUERY_ROWS_MAX", "0")]))
-            .expect_err("two mistakes");
+        let error =
+            Config::load(None, env(&[("MINQIAO__BUS__PARTITIONS", "0"), ("MINQIAO__LIMITS__QUERY_ROWS_MAX", "0")]))
+                .expect_err("two mistakes");
         assert!(error.to_string().contains("partitions") && error.to_string().contains("query_rows_max"), "{error}");
     }
 

@@ -37,7 +37,9 @@ pub enum CatalogueCommand {
 pub fn run(command: &CatalogueCommand, out: &mut dyn Write) -> anyhow::Result<()> {
     let catalogue = Catalogue::try_embedded().map_err(|error| anyhow::anyhow!("{error}"))?;
     match command {
-        CatalogueCommand::List { json: true } => writeln!(out, "{}", serde_json::to_string_pretty(&overview(catalogue))?)?,
+        CatalogueCommand::List { json: true } => {
+            writeln!(out, "{}", serde_json::to_string_pretty(&overview(catalogue))?)?
+        }
         CatalogueCommand::List { json: false } => {
             for item in catalogue.items() {
                 writeln!(out, "{:>2}  {:<36} {:<24} {}", item.no, item.code, item.department, item.name_zh)?;
@@ -77,7 +79,7 @@ pub fn run(command: &CatalogueCommand, out: &mut dyn Write) -> anyhow::Result<()
             let mut refused = 0;
             for change in &changes {
                 writeln!(out, "{change}")?;
-                refused += usize::from(!change.is_compatible());
+                refused += usize::from(change.verdict == compat::Verdict::Refused);
             }
             if refused > 0 {
                 bail!("{refused} of {} changes would break what is stored or sent today", changes.len());

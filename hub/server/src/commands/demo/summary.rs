@@ -49,7 +49,7 @@ pub struct Verifications {
 }
 
 /// One department's line.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct DepartmentLine {
     /// Code.
     pub code: String,
@@ -82,8 +82,8 @@ pub struct Summary {
     pub verifications: Verifications,
     /// Categories found, by code.
     pub categories: BTreeMap<String, u64>,
-    /// Rows that a query over the lake counts; equals `rows.accepted` less replaced versions.
-    pub queryable_rows: u64,
+    /// Versions in the lake; equals `rows.accepted` when nothing was lost or doubled.
+    pub stored_rows: u64,
     /// Wall time of the whole run.
     pub seconds: f64,
     /// Wall time by stage.
@@ -97,7 +97,10 @@ pub struct Summary {
 impl Summary {
     /// Whether every row and every household agrees with the truth.
     pub fn agrees(&self) -> bool {
-        self.truth.rows_disagree == 0 && self.verifications.disagree == 0 && self.truth.rows_agree == self.rows.generated
+        self.truth.rows_disagree == 0
+            && self.verifications.disagree == 0
+            && self.truth.rows_agree == self.rows.generated
+            && self.stored_rows == self.rows.accepted
     }
 
     /// The page for people.
@@ -109,7 +112,12 @@ impl Summary {
         };
         line(format!(
             "  {}{:>10} {:>10} {:>9} {:>11}  {}",
-            pad("部门 department", 34), "rows", "accepted", "duplicate", "quarantined", "why"
+            pad("部门 department", 34),
+            "rows",
+            "accepted",
+            "duplicate",
+            "quarantined",
+            "why"
         ));
         for d in &self.by_department {
             let mut why: Vec<_> = d.reasons.iter().collect();
@@ -205,10 +213,13 @@ mod tests {
 
     #[test]
     fn a_row_that_nobody_accounted_for_is_a_disagreement() {
-        let mut summary = Summary { rows: Rows { generated: 2, ..Rows::default() }, ..Summary::default() };
+        let rows = Rows { generated: 2, accepted: 1, duplicate: 1, quarantined: 0 };
+        let mut summary = Summary { rows, stored_rows: 1, ..Summary::default() };
         summary.truth.rows_agree = 1;
         assert!(!summary.agrees());
         summary.truth.rows_agree = 2;
         assert!(summary.agrees());
+        summary.stored_rows = 2;
+        assert!(!summary.agrees(), "a doubled row");
     }
 }

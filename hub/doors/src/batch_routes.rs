@@ -1,0 +1,98 @@
+//! Publishing: batches, rejects, receipts. The door reads who and what; everything else is intake's.
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::rejection::BytesRejection;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use minqiao_core::{BatchId, Kind, Receipt};
+use minqiao_intake::Format;
+
+use crate::catalogue_routes::unknown_item;
+use crate::identity::Connector;
+use crate::problem::Refusal;
+use crate::state::AppState;
+
+fn batch_id(headers: &HeaderMap) -> Result<BatchId, Refusal> {
+    let id =
+        headers.get("idempotency-key").and_then(|value| value.to_str().ok()).and_then(|v| BatchId::new(v.trim()).ok());
+    id.ok_or_else(|| {
+        Refusal::new(
+            Kind::InvalidArgument,
+            "batch_id",
+            "name the batch in the header `Idempotency-Key`: 1 to 128 characters of `A-Z a-z 0-9 . _ : -`",
+            "请在请求头 Idempotency-Key 中给出批次号：1 至 128 个字符，限字母、数字和 . _ : -",
+        )
+    })
+}
+
+fn body_of(body: Result<Bytes, BytesRejection>) -> Result<Bytes, Refusal> {
+    body.map_err(|rejection| {
+        if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
+            Refusal::new(
+                Kind::InvalidArgument,
+                "body_too_large",
+                "the body is larger than `limits.body_bytes_max`: send the rows in smaller batches",
+                "请求体超过上限：请拆分为较小的批次",
+            )
+        } else {
+            Refusal::new(
+                Kind::InvalidArgument,
+                "body_broken",
+                "the body ended early: send the batch again",
+                "请求体不完整：请重新发送该批次",
+            )
+        }
+    })
+}
+
+fn format(headers: &HeaderMap) -> Result<Format, Refusal> {
+    let media_type = headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    match media_type.split(';').next().unwrap_or_default().trim() {
+        "application/vnd.apache.arrow.stream" => Ok(Format::Arrow),
+        "application/x-ndjson" => Ok(Format::Ndjson),
+        "text/csv" => Ok(Format::Csv),
+        _ => Err(Refusal::new(
+            Kind::InvalidArgument,
+            "content_type",
+            "send `Content-Type: application/vnd.apache.arrow.stream`, `application/x-ndjson` or `text/csv` (UTF-8)",
+            "Content-Type 须为 application/vnd.apache.arrow.stream、application/x-ndjson 或 text/csv（UTF-8）",
+        )),
+    }
+}
+
+/// `POST /v1/items/{item}/batches`.
+pub(crate) async fn batch(
+    State(state): State<AppState>,
+    Connector(provider): Connector,
+    Path(item): Path<String>,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Json<Receipt>, Refusal> {
+    state.catalogue.item(&item).ok_or_else(unknown_item)?;
+    let receipt =
+        state.intake.submit(&provider, &item, &batch_id(&headers)?, body_of(body)?, format(&headers)?).await?;
+    Ok(Json(receipt))
+}
+
+/// `POST /v1/items/{item}/rejects`.
+pub(crate) async fn rejects(
+    State(state): State<AppState>,
+    Connector(provider): Connector,
+    Path(item): Path<String>,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Json<Receipt>, Refusal> {
+    state.catalogue.item(&item).ok_or_else(unknown_item)?;
+    Ok(Json(state.intake.reject(&provider, &item, &batch_id(&headers)?, body_of(body)?).await?))
+}
+
+/// `GET /v1/receipts/{batch_id}`.
+pub(crate) async fn receipt(
+    State(state): State<AppState>,
+    Connector(provider): Connector,
+    Path(batch_id): Path<String>,
+) -> Result<Json<Receipt>, Refusal> {
+    let receipts = state.store.receipts(&batch_id, Some(provider.as_str())).await?;
+    receipts.into_iter().next().map(|stored| Json(stored.receipt)).ok_or_else(Refusal::not_found)
+}

@@ -1,0 +1,99 @@
+//! What the demo shows at its end: one query through three pairs of eyes, and where to go on.
+
+use std::fmt::Write as _;
+
+use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::util::pretty::pretty_format_batches;
+use minqiao_core::{Principal, Purpose};
+use minqiao_query::{QueryError, QueryRequest};
+use prometheus::{Encoder, TextEncoder};
+use uuid::Uuid;
+
+use super::cast::{Cast, Person};
+use crate::hub::{Hub, Running};
+
+/// The query that three people ask.
+const QUERY: &str = "SELECT applicant_name, applicant_citizen_id, household_size \
+     FROM assistance_application ORDER BY household_size DESC LIMIT 3";
+/// What a statistician may ask instead.
+const STATISTICS: &str = "SELECT guarantee_category_code, COUNT(*) AS households \
+     FROM assistance_application GROUP BY guarantee_category_code ORDER BY guarantee_category_code";
+
+async fn ask(hub: &Hub, person: &Person, case: Option<&str>, sql: &str) -> Result<Vec<RecordBatch>, QueryError> {
+    let request = QueryRequest {
+        request_id: Uuid::now_v7().to_string(),
+        door: "demo",
+        principal: person.principal.clone(),
+        purpose: Purpose { code: person.purpose.to_owned(), case: case.map(str::to_owned) },
+        sql: sql.to_owned(),
+        parameters: Vec::new(),
+    };
+    hub.sql.query(request).await?.collect_batches().await
+}
+
+/// Asks as caseworker, analyst and statistician.
+pub async fn three_principals(running: &Running, cast: &Cast) -> anyhow::Result<String> {
+    let hub = &running.hub;
+    let mut text = String::from("  同一查询, 三种身份 the same query as three people see it\n");
+    writeln!(text, "  {QUERY}")?;
+    let case = own_case(hub, &cast.people[0].principal).await;
+    for person in &cast.people[..3] {
+        let case = case.as_deref().filter(|_| person.principal.id == "caseworker");
+        let about = case.map(|case| format!(", case {case}")).unwrap_or_default();
+        writeln!(text, "\n  {} for `{}`{about}", person.principal.id, person.purpose)?;
+        text.push_str(&answer(&ask(hub, person, case, QUERY).await)?);
+    }
+    writeln!(text, "\n  statistician: {STATISTICS}")?;
+    text.push_str(&answer(&ask(hub, &cast.people[2], None, STATISTICS).await)?);
+    Ok(text)
+}
+
+fn answer(answer: &Result<Vec<RecordBatch>, QueryError>) -> anyhow::Result<String> {
+    Ok(match answer {
+        Ok(batches) => {
+            let table = pretty_format_batches(batches)?.to_string();
+            table.lines().map(|line| format!("    {line}\n")).collect()
+        }
+        Err(refusal) => format!("    refused: {refusal}\n"),
+    })
+}
+
+/// An application that was accepted in the caseworker's county.
+async fn own_case(hub: &Hub, caseworker: &Principal) -> Option<String> {
+    let county = caseworker.county.as_deref()?;
+    let session = datafusion::prelude::SessionContext::new();
+    session.register_table("applications", hub.lake.current("assistance_application").ok()?).ok()?;
+    let sql = format!(
+        "SELECT application_no FROM applications WHERE accept_town_code LIKE '{county}%' ORDER BY application_no LIMIT 1"
+    );
+    let batches = session.sql(&sql).await.ok()?.collect().await.ok()?;
+    let batch = batches.iter().find(|batch| batch.num_rows() > 0)?;
+    let column = arrow::compute::cast(batch.column(0), &arrow::datatypes::DataType::Utf8).ok()?;
+    let numbers = column.as_string::<i32>();
+    (!numbers.is_null(0)).then(|| numbers.value(0).to_owned())
+}
+
+/// Addresses and commands to try, for the running demo.
+pub fn where_to_go(running: &Running, cast: &Cast) -> String {
+    let url = format!("https://localhost:{}", running.http.port());
+    let analyst = &cast.people[1];
+    format!(
+        "\n  浏览器 browser     {url}/   (certificate authority: {authority})\n  \
+         指标 Prometheus    http://{operations}/metrics, ops/prometheus/prometheus.yml\n  \
+         查询 curl          curl --cacert {authority} -H @{token} -H 'X-Minqiao-Purpose: {purpose}' -H 'Content-Type: application/json' \\\n                     \
+         {url}/v1/sql -d '{{\"sql\": \"SELECT COUNT(*) AS n FROM bank_deposit\"}}'\n  \
+         回执单 return sheets {sheets}\n\n  Ctrl-C 结束 ends the demo\n",
+        authority = cast.authority.display(),
+        token = analyst.header_file.display(),
+        purpose = analyst.purpose,
+        operations = running.operations,
+        sheets = running.hub.config.below_data("return-sheets").display(),
+    )
+}
+
+/// Writes the metrics as Prometheus would read them at this moment into the data folder.
+pub fn write_metrics(hub: &Hub) -> anyhow::Result<()> {
+    let mut text = Vec::new();
+    TextEncoder::new().encode(&hub.registry.gather(), &mut text)?;
+    Ok(std::fs::write(hub.config.below_data("metrics.txt"), text)?)
+}

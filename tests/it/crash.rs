@@ -1,0 +1,125 @@
+//! Kill -9 at random moments of an ingest: rows agree with the truth, none lost, none doubled (`BUS-1`, `INT-1`,
+//! `LAKE-1`). The schedule follows from a seed, which is printed; `MINQIAO_TEST_SEED` repeats one.
+
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use indicatif::{MultiProgress, ProgressDrawTarget};
+use minqiao_core::SystemClock;
+use minqiao_server::commands::demo::{DemoArgs, cast::Cast, connectors, make_city, truth};
+use minqiao_server::config::Config;
+use minqiao_server::hub::Hub;
+
+const KILLS: usize = 10;
+
+/// A small generator of the schedule (SplitMix64); the city has its own.
+struct Schedule(u64);
+
+impl Schedule {
+    fn next(&mut self, below: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        (z ^ (z >> 31)) % below
+    }
+}
+
+/// The program, built beside this test.
+fn program() -> PathBuf {
+    let test = std::env::current_exe().expect("the test's own path");
+    let folder = test.parent().and_then(Path::parent).expect("target/<profile>/deps");
+    let program = folder.join("minqiao");
+    assert!(program.is_file(), "build the program first: cargo build --release -p minqiao-server");
+    program
+}
+
+fn serve(config: &Config, log: &Path) -> Child {
+    let log = std::fs::File::options().create(true).append(true).open(log).expect("a log file");
+    Command::new(program())
+        .arg("--data")
+        .arg(&config.data_dir)
+        .arg("serve")
+        .env("MINQIAO__HTTP__LISTEN", config.http.listen.to_string())
+        .env("MINQIAO__OPERATIONS__LISTEN", config.operations.listen.to_string())
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(log)
+        .spawn()
+        .expect("the hub starts")
+}
+
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address").port()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_ten_times_during_an_ingest_nothing_is_lost_or_doubled() {
+    #[expect(clippy::disallowed_methods, reason = "tests are configured by the environment")]
+    let seed: u64 = std::env::var("MINQIAO_TEST_SEED").ok().and_then(|s| s.parse().ok()).unwrap_or(20_260_701);
+    println!("seed {seed}");
+    let mut schedule = Schedule(seed);
+    let folder = tempfile::tempdir().expect("a folder");
+    let bars = MultiProgress::with_draw_target(ProgressDrawTarget::hidden());
+    let city = folder.path().join("city");
+    let args = DemoArgs { residents: 1500, seed, counties: 2, exit: true, summary: None, city: None };
+    let made = make_city(&args, &city, &bars).await.expect("a city");
+    let mut config = crate::world::config(folder.path());
+    config.http.listen.set_port(free_port());
+    config.operations.listen.set_port(free_port());
+    let cast = Arc::new(Cast::make(&config, &made).expect("certificates"));
+    std::fs::copy(city.join("parameters.json"), config.parameters()).expect("parameters");
+
+    let log = folder.path().join("hub.log");
+    let mut hub = serve(&config, &log);
+    let done = Arc::new(AtomicBool::new(false));
+    let ingest = {
+        let (cast, city, done, port) = (cast.clone(), city.clone(), done.clone(), config.http.listen.port());
+        tokio::spawn(async move {
+            // A run whose hub stays away too long stops; the next one goes on at its checkpoint.
+            for _ in 0..50 {
+                let reports = connectors::run_all(port, &cast, &city, &bars).await.expect("connectors run");
+                if reports.iter().all(|report| report.is_complete()) {
+                    done.store(true, Ordering::SeqCst);
+                    return reports;
+                }
+                tokio::time::sleep(Duration::from_millis(200)).await;
+            }
+            panic!("the connectors never came to an end");
+        })
+    };
+    let mut kills_during_ingest = 0;
+    for _ in 0..KILLS {
+        tokio::time::sleep(Duration::from_millis(150 + schedule.next(700))).await;
+        kills_during_ingest += usize::from(!done.load(Ordering::SeqCst));
+        hub.kill().expect("kill -9");
+        hub.wait().expect("it is gone");
+        hub = serve(&config, &log);
+    }
+    assert!(
+        kills_during_ingest >= 3,
+        "only {kills_during_ingest} kills struck during the ingest: the city is too small"
+    );
+    let reports = tokio::time::timeout(Duration::from_secs(300), ingest).await.expect("in time").expect("no panic");
+    hub.kill().expect("kill -9 once more");
+    hub.wait().expect("it is gone");
+
+    let hub = Hub::open(config, Arc::new(SystemClock::new())).await.expect("the folder opens");
+    let running = hub.start().await.expect("it starts");
+    let hub = running.hub.clone();
+    hub.writer.wait_for_all(&*hub.bus, Duration::from_secs(120)).await.expect("all is queryable");
+    let rows = truth::compare_rows(&city, &reports).expect("a truth");
+    assert_eq!(rows.truth.rows_disagree, 0, "{:?}", rows.examples);
+    assert_eq!(rows.truth.rows_agree, made.rows);
+    for report in &reports {
+        for item in &report.items {
+            let stored = hub.lake.row_counts().get(&item.item).map_or(0, |rows| rows.changes);
+            assert_eq!(stored, item.counts.accepted, "{}: accepted rows and stored versions", item.item);
+        }
+    }
+    running.stop().await;
+}

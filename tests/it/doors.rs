@@ -1,0 +1,226 @@
+//! What a publisher, an analyst or a stranger can send through the HTTP door: each gets a clear answer with a stable
+//! code, and costs nobody else anything.
+
+use std::time::Duration;
+
+use minqiao_core::Receipt;
+use minqiao_server::certificates::Authority;
+use reqwest::{Client, Response, StatusCode};
+use serde_json::{Value, json};
+
+use crate::world::World;
+
+const ITEM: &str = "elderly_allowance";
+
+/// A valid made-up citizen number: GB 11643 check character by ISO 7064 MOD 11-2.
+fn citizen(sequence: u32) -> String {
+    let body = format!("37100219400101{sequence:03}");
+    let weights = [7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2];
+    let sum: u32 = body.bytes().zip(weights).map(|(digit, weight)| u32::from(digit - b'0') * weight).sum();
+    format!("{body}{}", "10X98765432".as_bytes()[(sum % 11) as usize] as char)
+}
+
+fn row(sequence: u32, amount: &str) -> Value {
+    json!({
+        "citizen_id": citizen(sequence), "full_name": "试验甲", "subsidy_code": "01", "monthly_amount": amount,
+        "effective_from": "2026-01-01", "status_code": "1", "division_code": "371002",
+        "_source_updated_at": "2026-06-01T08:00:00.000+08:00",
+    })
+}
+
+fn ndjson(rows: &[Value]) -> String {
+    rows.iter().map(|row| format!("{row}\n")).collect()
+}
+
+async fn send(
+    client: &Client,
+    world: &World,
+    item: &str,
+    batch: &str,
+    kind: &str,
+    body: impl Into<reqwest::Body>,
+) -> Response {
+    client
+        .post(world.url(&format!("/v1/items/{item}/batches")))
+        .header("Idempotency-Key", batch)
+        .header("Content-Type", kind)
+        .body(body)
+        .send()
+        .await
+        .expect("an answer")
+}
+
+async fn code(response: Response) -> (StatusCode, String) {
+    let status = response.status();
+    let kind = response.headers().get("content-type").map(|v| v.to_str().unwrap_or_default().to_owned());
+    let text = response.text().await.expect("a body");
+    let problem: Value = serde_json::from_str(&text).unwrap_or_else(|_| panic!("not a problem: {status} {text}"));
+    assert_eq!(kind.as_deref(), Some("application/problem+json"), "{problem}");
+    assert!(problem["request_id"].as_str().is_some_and(|id| !id.is_empty()), "{problem}");
+    (status, problem["code"].as_str().expect("a code").to_owned())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_is_answered_by_a_signed_receipt_and_becomes_queryable() {
+    let world = World::start().await;
+    let client = world.connector("civil-affairs");
+    let mut broken = row(3, "100.00");
+    broken["status_code"] = json!("no such code");
+    let body = ndjson(&[row(1, "100.00"), row(2, "90.00"), row(1, "100.00"), broken]);
+    let response = send(&client, &world, ITEM, "batch-1", "application/x-ndjson", body.clone()).await;
+    assert_eq!(response.status(), StatusCode::OK, "{}", response.text().await.expect("text"));
+    let receipt: Receipt = response.json().await.expect("a receipt");
+    assert_eq!((receipt.rows, receipt.accepted, receipt.duplicate, receipt.quarantined), (4, 2, 1, 1));
+    assert_eq!(receipt.outcomes.iter().map(|o| o.row).collect::<Vec<_>>(), [2, 3]);
+    assert_eq!(receipt.outcomes[1].reasons[0].code, "unknown_code");
+    assert_eq!(receipt.outcomes[1].reasons[0].field.as_deref(), Some("status_code"));
+    let hub = &world.running.hub;
+    hub.vault.signer().verify_receipt(&receipt).expect("the hub's signature");
+
+    let again = send(&client, &world, ITEM, "batch-1", "application/x-ndjson", body).await;
+    assert_eq!(again.json::<Receipt>().await.expect("the same receipt"), receipt);
+    let other = send(&client, &world, ITEM, "batch-1", "application/x-ndjson", ndjson(&[row(9, "1.00")])).await;
+    assert_eq!(code(other).await.0, StatusCode::CONFLICT);
+    let kept = client.get(world.url("/v1/receipts/batch-1")).send().await.expect("an answer");
+    assert_eq!(kept.json::<Receipt>().await.expect("the receipt"), receipt);
+    let strangers =
+        world.connector("education").get(world.url("/v1/receipts/batch-1")).send().await.expect("an answer");
+    assert_eq!(code(strangers).await.0, StatusCode::NOT_FOUND);
+
+    hub.writer.wait_for_all(&*hub.bus, Duration::from_secs(30)).await.expect("queryable");
+    let answer =
+        world.sql("statistician", &format!("SELECT COUNT(*) AS n FROM {ITEM}")).send().await.expect("an answer");
+    assert!(answer.status().is_success() || answer.status() == StatusCode::FORBIDDEN, "{}", answer.status());
+    assert_eq!(hub.lake.row_counts()[ITEM].changes, 2);
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn strangers_and_expired_certificates_are_kept_out() {
+    let world = World::start().await;
+    let body = ndjson(&[row(1, "100.00")]);
+    let anonymous = send(&world.anonymous(), &world, ITEM, "b", "application/x-ndjson", body.clone()).await;
+    assert_eq!(code(anonymous).await, (StatusCode::UNAUTHORIZED, "unauthenticated".to_owned()));
+
+    // A certificate of another authority, and one of ours whose time is over, end the handshake.
+    let foreign = Authority::new("another authority").expect("authority");
+    for expired in [false, true] {
+        let client = world.signed_by(&foreign, "civil-affairs.371000", expired);
+        client.get(world.url("/v1/catalogue")).send().await.expect_err("no handshake");
+    }
+    let unlisted = world.cast_client("education.999999");
+    let refused = send(&unlisted, &world, ITEM, "b", "application/x-ndjson", body.clone()).await;
+    assert_eq!(code(refused).await.0, StatusCode::FORBIDDEN);
+
+    // Another department may not speak for civil affairs.
+    let other = send(&world.connector("education"), &world, ITEM, "b", "application/x-ndjson", body).await;
+    assert_eq!(code(other).await.0, StatusCode::FORBIDDEN);
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bad_batches_are_refused_with_a_stable_code() {
+    let world = World::start().await;
+    let client = world.connector("civil-affairs");
+    let good = ndjson(&[row(1, "100.00")]);
+    let unknown = send(&client, &world, "no_such_item", "b", "application/x-ndjson", good.clone()).await;
+    assert_eq!(code(unknown).await, (StatusCode::NOT_FOUND, "unknown_item".to_owned()));
+    let kind = send(&client, &world, ITEM, "b", "application/pdf", good.clone()).await;
+    assert_eq!(code(kind).await, (StatusCode::BAD_REQUEST, "content_type".to_owned()));
+    let id = send(&client, &world, ITEM, "no spaces please", "application/x-ndjson", good).await;
+    assert_eq!(code(id).await, (StatusCode::BAD_REQUEST, "batch_id".to_owned()));
+    let bodies: [(&str, &str, Vec<u8>); 6] = [
+        ("broken JSON", "application/x-ndjson", b"{\"citizen_id\": ".to_vec()),
+        ("an array", "application/x-ndjson", b"[1,2]\n".to_vec()),
+        ("another encoding", "text/csv", b"citizen_id,full_name\n\xd5\xc5\xc8\xfd,\xb1\n".to_vec()),
+        ("a foreign column", "text/csv", b"citizen_id,shoe_size\n1,2\n".to_vec()),
+        ("no Arrow", "application/vnd.apache.arrow.stream", b"ARROW1 or so".to_vec()),
+        ("nothing", "application/vnd.apache.arrow.stream", Vec::new()),
+    ];
+    for (n, (what, kind, body)) in bodies.into_iter().enumerate() {
+        let response = send(&client, &world, ITEM, &format!("bad-{n}"), kind, body).await;
+        let status = response.status();
+        if status.is_success() {
+            // What can be told apart row by row is answered row by row.
+            let receipt: Receipt = response.json().await.expect("a receipt");
+            assert_eq!(receipt.accepted, 0, "{what}");
+        } else {
+            assert_eq!(code(response).await.0, StatusCode::BAD_REQUEST, "{what}");
+        }
+    }
+    let large = vec![b'x'; world.running.hub.config.limits.body_bytes_max.0 + 1];
+    let response = send(&client, &world, ITEM, "large", "application/x-ndjson", large).await;
+    assert_eq!(code(response).await, (StatusCode::BAD_REQUEST, "body_too_large".to_owned()));
+
+    // After all that the door still takes what is right.
+    let response = send(&client, &world, ITEM, "good", "application/x-ndjson", ndjson(&[row(5, "1.00")])).await;
+    assert_eq!(response.json::<Receipt>().await.expect("a receipt").accepted, 1);
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sql_that_is_no_query_is_refused_and_recorded() {
+    let world = World::start().await;
+    let statements = [
+        ("DROP TABLE elderly_allowance", StatusCode::FORBIDDEN),
+        ("SELECT 1; SELECT 2", StatusCode::FORBIDDEN),
+        ("SELEC 1", StatusCode::BAD_REQUEST),
+        ("COPY (SELECT 1) TO 'f.csv'", StatusCode::FORBIDDEN),
+        ("SELECT * FROM no_such_table", StatusCode::NOT_FOUND),
+    ];
+    for (sql, want) in statements {
+        let (status, _) = code(world.sql("analyst", sql).send().await.expect("an answer")).await;
+        assert_eq!(status, want, "{sql}");
+    }
+    let request = world.anonymous().post(world.url("/v1/sql")).header("X-Minqiao-Purpose", "analysis");
+    let stranger = request.json(&json!({"sql": "SELECT 1"})).send().await.expect("an answer");
+    assert_eq!(code(stranger).await.0, StatusCode::UNAUTHORIZED);
+    let records = world.running.hub.audit.records(0, 100).await.expect("records");
+    let opened = records.iter().filter(|record| record.action == "query.opened").count();
+    assert_eq!(opened, statements.len(), "every statement of a user is in the chain, the stranger's is not");
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_come_in_four_forms_and_describe_themselves() {
+    let world = World::start().await;
+    let forms = ["application/json", "application/x-ndjson", "text/csv", "application/vnd.apache.arrow.stream"];
+    for form in forms {
+        let sql = "SELECT table_name FROM information_schema.tables LIMIT 2";
+        let response = world.sql("analyst", sql).header("Accept", form).send().await.expect("an answer");
+        assert_eq!(response.status(), StatusCode::OK, "{form}");
+        assert!(response.headers()["content-type"].to_str().expect("text").starts_with(form));
+        assert!(!response.bytes().await.expect("a body").is_empty());
+    }
+    let refused = world.sql("analyst", "SELECT 1").header("Accept", "image/png").send().await.expect("an answer");
+    assert_eq!(code(refused).await.1, "not_acceptable");
+    let document: Value =
+        world.anonymous().get(world.url("/openapi.json")).send().await.expect("an answer").json().await.expect("JSON");
+    assert!(document["paths"]["/v1/sql"]["post"].is_object());
+    let page = world.anonymous().get(world.url("/")).send().await.expect("an answer").text().await.expect("a page");
+    assert!(page.contains("民桥") && page.contains("bank_deposit"));
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn probes_and_metrics_answer_without_an_identity() {
+    let world = World::start().await;
+    let get = |path: &str| {
+        let url = format!("http://{}{path}", world.running.operations);
+        let client = world.anonymous();
+        async move { client.get(url).send().await.expect("an answer") }
+    };
+    for probe in ["/livez", "/readyz", "/startupz"] {
+        assert_eq!(get(probe).await.status(), StatusCode::OK, "{probe}");
+    }
+    let metrics = get("/metrics").await.text().await.expect("metrics");
+    for name in
+        ["minqiao_build_info", "minqiao_intake_rows_total", "minqiao_lake_lag_messages", "minqiao_http_requests_total"]
+    {
+        // A family without a child has no line yet; its registration is seen once something happened.
+        let expected = metrics.contains(name) || name.contains("rows_total") || name.contains("http");
+        assert!(expected, "{name}");
+    }
+    assert!(!metrics.contains("371002"), "no value of data in a label");
+    world.stop().await;
+}

@@ -1,0 +1,102 @@
+//! `SEC-1`: after a demo no generated name, citizen number, telephone or address stands anywhere below the data folder.
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+
+use indicatif::{MultiProgress, ProgressDrawTarget};
+use minqiao_server::commands::demo::{self, DemoArgs, make_city};
+use minqiao_server::config::Config;
+
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).expect("a folder").filter_map(Result::ok) {
+        let path = entry.path();
+        if path.is_dir() { found.extend(files(&path)) } else { found.push(path) }
+    }
+    found
+}
+
+/// Identifiers of the city as the departments wrote them: every citizen number, and every cell of a column whose
+/// header speaks of a name, telephone or address.
+fn identifiers(city: &Path) -> HashSet<Vec<u8>> {
+    let mut found = HashSet::new();
+    for file in files(&city.join("exports")) {
+        if file.extension().is_none_or(|extension| extension != "csv") {
+            continue;
+        }
+        let bytes = std::fs::read(&file).expect("an export");
+        let (text, _, broken) = encoding_rs::GB18030.decode(&bytes);
+        let text = if broken || std::str::from_utf8(&bytes).is_ok() {
+            String::from_utf8_lossy(&bytes).into_owned()
+        } else {
+            text.into_owned()
+        };
+        let mut rows = csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(text.as_bytes());
+        let rows: Vec<csv::StringRecord> = rows.records().filter_map(Result::ok).collect();
+        let Some(header) = rows.iter().take(4).max_by_key(|row| row.len()) else { continue };
+        let personal: Vec<usize> = header
+            .iter()
+            .enumerate()
+            .filter(|(_, name)| {
+                ["姓名", "电话", "手机", "住址", "地址", "纳税人"].iter().any(|word| name.contains(word))
+            })
+            .map(|(column, _)| column)
+            .collect();
+        for row in &rows {
+            for (column, cell) in row.iter().enumerate() {
+                let cell = cell.trim();
+                let is_number = cell.len() == 18 && cell[..17].bytes().all(|b| b.is_ascii_digit());
+                // Two characters of three bytes each are the shortest name; shorter cells are codes.
+                if is_number
+                    || (personal.contains(&column) && cell.len() >= 6 && !cell.is_ascii())
+                    || (personal.contains(&column) && cell.len() >= 11)
+                {
+                    found.insert(cell.as_bytes().to_vec());
+                }
+            }
+        }
+        for name in header.iter() {
+            found.remove(name.as_bytes());
+        }
+    }
+    found
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_identity_stands_in_clear_below_the_data_folder() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let city = folder.path().join("city");
+    let summary = folder.path().join("summary.json");
+    let args =
+        |city: Option<PathBuf>, summary| DemoArgs { residents: 300, seed: 7, counties: 2, exit: true, summary, city };
+    let bars = MultiProgress::with_draw_target(ProgressDrawTarget::hidden());
+    make_city(&args(None, None), &city, &bars).await.expect("the same city for looking things up");
+    let wanted = identifiers(&city);
+    assert!(wanted.len() > 600, "only {} identifiers found in the exports", wanted.len());
+
+    let mut config = crate::world::config(folder.path());
+    config.data_dir = folder.path().join("hub");
+    let data = config.data_dir.clone();
+    demo::run(&args(None, Some(summary.clone())), Config { ..config }, true)
+        .await
+        .expect("the demo agrees with its truth");
+    let figures: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(&summary).expect("a summary")).expect("JSON");
+    assert_eq!(figures["truth"]["rows_disagree"], 0);
+    assert_eq!(figures["verifications"]["disagree"], 0);
+
+    let patterns: Vec<&Vec<u8>> = wanted.iter().collect();
+    let search = aho_corasick::AhoCorasick::new(&patterns).expect("patterns");
+    let mut searched = 0;
+    for file in files(&data) {
+        let bytes = std::fs::read(&file).expect("a file of the hub");
+        searched += bytes.len();
+        if let Some(hit) = search.find(&bytes) {
+            let length = patterns[hit.pattern().as_usize()].len();
+            panic!("{} holds an identifier of {length} bytes at {}", file.display(), hit.start());
+        }
+        let name = file.to_string_lossy().into_owned();
+        assert!(search.find(name.as_bytes()).is_none(), "a file name holds an identifier");
+    }
+    assert!(searched > 1 << 20, "only {searched} bytes searched");
+}

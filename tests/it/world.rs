@@ -1,0 +1,113 @@
+//! A hub on loopback with its own folder, certificates and people, for tests that come through the door.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use minqiao_core::{SystemClock, Timestamp};
+use minqiao_server::certificates::Authority;
+use minqiao_server::commands::demo::Made;
+use minqiao_server::commands::demo::cast::Cast;
+use minqiao_server::config::Config;
+use minqiao_server::hub::{Hub, Running};
+use reqwest::{Client, Identity, RequestBuilder};
+use tempfile::TempDir;
+
+/// County of the test caseworker.
+pub(crate) const COUNTY: &str = "371002";
+
+/// A running hub and who may talk to it.
+pub(crate) struct World {
+    pub(crate) running: Running,
+    pub(crate) cast: Cast,
+    pub(crate) folder: TempDir,
+}
+
+/// What a city would say, for hubs without one.
+pub(crate) fn made() -> Made {
+    let opening = Timestamp::parse("2026-07-01T08:00:00+08:00").expect("valid");
+    let as_of = Timestamp::parse("2026-07-01T20:00:00+08:00").expect("valid");
+    Made { counties: vec![COUNTY.to_owned()], division: "371000".to_owned(), opening, as_of, rows: 0 }
+}
+
+/// A configuration below `folder` with free ports.
+pub(crate) fn config(folder: &Path) -> Config {
+    let mut config = Config { data_dir: folder.join("data"), ..Config::default() };
+    config.http.listen = ([127, 0, 0, 1], 0).into();
+    config.operations.listen = ([127, 0, 0, 1], 0).into();
+    config
+}
+
+impl World {
+    pub(crate) async fn start() -> Self {
+        Self::start_with(|_| {}).await
+    }
+
+    pub(crate) async fn start_with(change: impl FnOnce(&mut Config)) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let mut config = config(folder.path());
+        change(&mut config);
+        let made = made();
+        let cast = Cast::make(&config, &made).expect("certificates");
+        std::fs::write(config.parameters(), "[]").expect("parameters");
+        let hub = Hub::open(config, Arc::new(SystemClock::starting_at(made.opening))).await.expect("the hub opens");
+        let running = hub.start().await.expect("the hub starts");
+        Self { running, cast, folder }
+    }
+
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("https://localhost:{}{path}", self.running.http.port())
+    }
+
+    /// Client without an identity of its own.
+    pub(crate) fn anonymous(&self) -> Client {
+        self.builder().build().expect("client")
+    }
+
+    /// Client with the certificate of a department's connector.
+    pub(crate) fn connector(&self, department: &str) -> Client {
+        let player = self.cast.connectors.iter().find(|p| p.department == department).expect("a department");
+        self.with_files(&player.pair.certificate, &player.pair.key)
+    }
+
+    /// Client with a certificate that `authority` signed.
+    pub(crate) fn signed_by(&self, authority: &Authority, name: &str, expired: bool) -> Client {
+        let (certificate, key) = authority.issue(name, false, expired).expect("certificate");
+        let identity = Identity::from_pem(format!("{key}{certificate}").as_bytes()).expect("identity");
+        self.builder().identity(identity).build().expect("client")
+    }
+
+    /// Client with a certificate of the hub's own authority for a name that is not listed.
+    pub(crate) fn cast_client(&self, name: &str) -> Client {
+        self.signed_by(&self.cast.signer, name, false)
+    }
+
+    fn with_files(&self, certificate: &PathBuf, key: &PathBuf) -> Client {
+        let mut pem = std::fs::read(key).expect("key");
+        pem.extend(std::fs::read(certificate).expect("certificate"));
+        self.builder().identity(Identity::from_pem(&pem).expect("identity")).build().expect("client")
+    }
+
+    fn builder(&self) -> reqwest::ClientBuilder {
+        let _installed = rustls::crypto::ring::default_provider().install_default();
+        let authority = std::fs::read(&self.cast.authority).expect("authority");
+        let authority = reqwest::Certificate::from_pem(&authority).expect("certificate");
+        Client::builder().tls_backend_rustls().tls_certs_only([authority])
+    }
+
+    /// `POST /v1/sql` as a user of the cast.
+    pub(crate) fn sql(&self, user: &str, sql: &str) -> RequestBuilder {
+        let person = self.cast.people.iter().find(|p| p.principal.id == user).expect("a user");
+        let header = std::fs::read_to_string(&person.header_file).expect("token");
+        let token = header.trim().trim_start_matches("Authorization: Bearer ");
+        self.anonymous()
+            .post(self.url("/v1/sql"))
+            .bearer_auth(token)
+            .header("X-Minqiao-Purpose", person.purpose)
+            .json(&serde_json::json!({ "sql": sql }))
+    }
+
+    pub(crate) async fn stop(self) -> TempDir {
+        self.running.stop().await;
+        self.folder
+    }
+}
