@@ -349,11 +349,11 @@ impl Checker<'_> {
         let mut order: Vec<_> = n.iter().map(|count| count.clone().sort(true, true)).collect();
         order.extend(visible.iter().take(keys).map(|key| key.clone().sort(true, true)));
         let rank = row_number().partition_by(vec![enough.clone()]).order_by(order).build()?.alias("__rank");
-        windows.push(rank);
         let thin = thin.into_iter().reduce(Expr::or).unwrap_or_else(|| lit(true));
         let smallest = Expr::Column(Column::from_name("__rank")).eq(lit(1u64));
-        let ranked = LogicalPlanBuilder::window_plan(counted.build()?, windows)?;
-        LogicalPlanBuilder::from(ranked)
+        counted
+            .window(windows)?
+            .window([rank])?
             .filter(enough.and(thin.and(smallest).is_not_true()))?
             .project(released)?
             .build()
