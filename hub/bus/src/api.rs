@@ -191,8 +191,8 @@ pub fn topic_of(item: &str) -> String {
 
 /// Checks a topic's name and number of partitions.
 pub(crate) fn check_topic(topic: &str, partitions: u32) -> Result<(), BusError> {
-    let named = (1..=200).contains(&topic.len())
-        && topic.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
+    let named =
+        (1..=200).contains(&topic.len()) && topic.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
     if named && (1..=1024).contains(&partitions) { Ok(()) } else { Err(BusError::InvalidTopic) }
 }
 

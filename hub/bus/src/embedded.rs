@@ -219,7 +219,8 @@ impl Log {
         }
         let mut records: Vec<Record> = Vec::new();
         let mut bytes = 0;
-        let range = layout::message_key(topic.number, partition, from)..layout::message_key(topic.number, partition, end);
+        let range =
+            layout::message_key(topic.number, partition, from)..layout::message_key(topic.number, partition, end);
         for (expected, entry) in (from..end).zip(self.messages.range(range)) {
             let (key, value) = entry.into_inner().map_err(storage)?;
             let record = layout::read_message(&key, value)?;

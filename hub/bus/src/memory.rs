@@ -55,10 +55,11 @@ impl MemoryBus {
         }
         let found = state.topics.get_mut(topic).ok_or_else(|| BusError::UnknownTopic { topic: topic.to_owned() })?;
         let partitions = found.info.partitions;
-        let partition = found
-            .partitions
-            .get_mut(partition as usize)
-            .ok_or_else(|| BusError::UnknownPartition { topic: topic.to_owned(), partition, partitions })?;
+        let partition = found.partitions.get_mut(partition as usize).ok_or_else(|| BusError::UnknownPartition {
+            topic: topic.to_owned(),
+            partition,
+            partitions,
+        })?;
         act(partition)
     }
 }
@@ -159,7 +160,8 @@ pub(crate) async fn wait_beyond(
     beyond: u64,
     timeout: Duration,
 ) -> Result<u64, BusError> {
-    let reached = tokio::time::timeout(timeout, async { end.wait_for(|end| *end > beyond).await.map(|end| *end) }).await;
+    let reached =
+        tokio::time::timeout(timeout, async { end.wait_for(|end| *end > beyond).await.map(|end| *end) }).await;
     match reached {
         Ok(Ok(end)) => Ok(end),
         Ok(Err(_)) => Err(BusError::Closed),

@@ -24,32 +24,32 @@
 //! **Order.** A provider that awaits a receipt before it sends the next batch of an item has its batches on the bus in
 //! that order. Different items run in parallel; two workers bound the CPU and the clear text in memory.
 
-use std::collections::{HashMap, HashSet};
-use std::hash::BuildHasherDefault;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arrow::array::{RecordBatch, UInt32Array};
 use arrow::compute::take_record_batch;
 use bytes::Bytes;
-use minqiao_bus::{Bus, TopicInfo, api::topic_of};
+use minqiao_bus::Bus;
+use minqiao_bus::api::topic_of;
 use minqiao_core::{BatchEnvelope, BatchId, Clock, KindOf, Outcome, ProviderCode, Receipt, RowOutcome};
 use minqiao_schemas::check::Checker;
 use minqiao_schemas::{Catalogue, Item};
 use minqiao_store::{BatchKind, Finished, NewQuarantined, NewReceipt, Store, StoredReceipt};
 use minqiao_vault::{Sealer, Signer, Unsealer, Vault, sm3};
 use prometheus::Registry;
-use tokio::sync::{Mutex, OwnedMutexGuard, Semaphore};
+use tokio::sync::{Mutex, Semaphore};
 
+use crate::IntakeError;
 use crate::admission::{Admission, county_of};
 use crate::decode::{CellFault, Decoded, Format, Raw, decode, rejects};
 use crate::judge::{Rejected, judge};
-use crate::known::{BatchTag, Fingerprint, KnownItem, KnownVersions, Uniform, fingerprints};
+use crate::known::{BatchTag, KnownVersions};
+use crate::lane::{Decision, Lane};
 use crate::metrics::Metrics;
 use crate::options::IntakeOptions;
-use crate::publish::{ForPartition, messages};
 use crate::quarantine::{seal_rejects, seal_rows};
-use crate::IntakeError;
 
 /// Locks that keep one batch id from being worked on twice at once; ids that share one only wait for each other.
 const BATCH_LOCKS: usize = 256;
@@ -85,22 +85,15 @@ pub(crate) struct Core {
     sealer: Sealer,
     pub(crate) unsealer: Unsealer,
     signer: Signer,
-    bus: Arc<dyn Bus>,
+    pub(crate) bus: Arc<dyn Bus>,
     pub(crate) store: Store,
-    known: KnownVersions,
+    pub(crate) known: KnownVersions,
     pub(crate) clock: Arc<dyn Clock>,
-    metrics: Metrics,
+    pub(crate) metrics: Metrics,
     workers: Semaphore,
     pending: Semaphore,
     batch_locks: Vec<Mutex<()>>,
-    lanes: HashMap<&'static str, Arc<Mutex<Lane>>>,
-}
-
-/// One item's turn: who holds it decides and appends.
-#[derive(Debug)]
-struct Lane {
-    topic: TopicInfo,
-    known: Option<KnownItem>,
+    pub(crate) lanes: HashMap<&'static str, Arc<Mutex<Lane>>>,
 }
 
 /// What is to be processed.
@@ -137,25 +130,15 @@ impl Rows {
 }
 
 /// A batch after step 3: no clear text any more.
-struct Prepared {
+pub(crate) struct Prepared {
     digest: String,
     rows: usize,
     /// Good rows, sealed; `None` when there are none.
-    sealed: Option<RecordBatch>,
+    pub(crate) sealed: Option<RecordBatch>,
     /// For each sealed row, its row in the batch as sent.
-    origin: Vec<u32>,
+    pub(crate) origin: Vec<u32>,
     rejected: Rejected,
     quarantined: NewQuarantined,
-}
-
-/// A batch after step 5.
-#[derive(Default)]
-struct Decision {
-    accepted: u32,
-    /// Rows as sent.
-    duplicates: Vec<u32>,
-    messages: Vec<ForPartition>,
-    added: Vec<Fingerprint>,
 }
 
 impl Intake {
@@ -275,7 +258,13 @@ impl Core {
         self.admission.request(provider)?;
         let (actual, max) = (rows.bytes(), self.options.limits.body_bytes_max);
         if actual > max {
-            return Err(IntakeError::TooLarge { what: "the body's length in bytes", actual, max, line: None, column: None });
+            return Err(IntakeError::TooLarge {
+                what: "the body's length in bytes",
+                actual,
+                max,
+                line: None,
+                column: None,
+            });
         }
         self.metrics.bytes.inc_by(actual as u64);
         Ok(item)
@@ -364,8 +353,11 @@ impl Core {
         let rows = batch.num_rows();
         let number = |row: usize| u32::try_from(row).unwrap_or(u32::MAX);
         let origin: Vec<u32> = (0..rows).filter(|row| !rejected.contains_key(row)).map(number).collect();
-        let quarantined =
-            if rejected.is_empty() { NewQuarantined::default() } else { seal_rows(&self.sealer, &batch, &raw, &rejected)? };
+        let quarantined = if rejected.is_empty() {
+            NewQuarantined::default()
+        } else {
+            seal_rows(&self.sealer, &batch, &raw, &rejected)?
+        };
         let sealed = if origin.is_empty() {
             None
         } else if rejected.is_empty() {
@@ -385,133 +377,6 @@ impl Core {
             if rows == 0 { NewQuarantined::default() } else { seal_rejects(&self.sealer, rejects.lines)? };
         let rejected = rejects.reasons.into_iter().enumerate().collect();
         Ok(Prepared { digest, rows, sealed: None, origin: Vec::new(), rejected, quarantined })
-    }
-
-    /// Steps 4 to 7.
-    async fn publish(
-        self: &Arc<Self>,
-        item: &'static Item,
-        prepared: Prepared,
-        envelope: &BatchEnvelope,
-    ) -> Result<(Prepared, Decision), IntakeError> {
-        if prepared.sealed.is_none() {
-            return Ok((prepared, Decision::default()));
-        }
-        let unknown = || IntakeError::UnknownItem { item: item.code.clone() };
-        let lane = Arc::clone(self.lanes.get(item.code.as_str()).ok_or_else(unknown)?);
-        let mut lane = lane.lock_owned().await;
-        if lane.known.is_none() {
-            lane.known = Some(self.known.item(lane.topic.clone())?);
-        }
-        if let Some(known) = &mut lane.known {
-            self.known.catch_up(known, &*self.bus).await?;
-        }
-
-        let (core, sent) = (Arc::clone(self), envelope.clone());
-        let decide = move || {
-            let decision = core.decide(item, &lane, &prepared, &sent)?;
-            Ok((lane, prepared, decision))
-        };
-        let (lane, prepared, mut decision) = self.work(decide).await?;
-        let positions = self.append(&lane.topic, std::mem::take(&mut decision.messages)).await?;
-        // The bus knows these messages by batch and span, but the rows in them are new: an attempt that never got its
-        // receipt used this batch id for another content (INT-3). Its rows must not be taken for these.
-        if lane.known.as_ref().is_some_and(|known| known.is_old(&positions)) {
-            return Err(IntakeError::BatchConflict { batch_id: envelope.batch_id.to_string() });
-        }
-
-        let (core, sent) = (Arc::clone(self), envelope.clone());
-        let remember = move || {
-            let mut lane: OwnedMutexGuard<Lane> = lane;
-            let tag = BatchTag::of(sent.provider.as_str(), sent.batch_id.as_str());
-            let added = std::mem::take(&mut decision.added).into_iter().map(|fingerprint| (fingerprint, tag));
-            if let Some(known) = &mut lane.known {
-                core.known.appended(known, added, &positions)?;
-            }
-            Ok(decision)
-        };
-        let decision = self.work(remember).await?;
-        Ok((prepared, decision))
-    }
-
-    /// Step 5: every row is new, known by this very batch (an attempt that got no receipt), or a duplicate.
-    fn decide(
-        &self,
-        item: &Item,
-        lane: &Lane,
-        prepared: &Prepared,
-        envelope: &BatchEnvelope,
-    ) -> Result<Decision, IntakeError> {
-        let (Some(sealed), Some(known)) = (&prepared.sealed, &lane.known) else { return Ok(Decision::default()) };
-        let own = BatchTag::of(envelope.provider.as_str(), envelope.batch_id.as_str());
-        let mut decision = Decision::default();
-        let mut seen: HashSet<Fingerprint, BuildHasherDefault<Uniform>> =
-            HashSet::with_capacity_and_hasher(sealed.num_rows(), BuildHasherDefault::default());
-        let mut append: Vec<u32> = Vec::with_capacity(sealed.num_rows());
-        for (row, fingerprint) in (0..).zip(fingerprints(sealed)?) {
-            let duplicate = if seen.insert(fingerprint) {
-                match self.known.find(known, fingerprint)? {
-                    Some(tag) => tag != own,
-                    None => {
-                        append.push(row);
-                        decision.added.push(fingerprint);
-                        false
-                    }
-                }
-            } else {
-                true
-            };
-            if duplicate {
-                decision.duplicates.push(prepared.origin[row as usize]);
-            } else {
-                decision.accepted += 1;
-            }
-        }
-        let bytes_max = self.bus.limits().message_bytes_max;
-        decision.messages =
-            messages(item, sealed, &append, &prepared.origin, envelope, lane.topic.partitions, bytes_max)?;
-        Ok(decision)
-    }
-
-    /// Step 6: all partitions at once, so that they share a sync.
-    async fn append(
-        &self,
-        topic: &TopicInfo,
-        messages: Vec<ForPartition>,
-    ) -> Result<Vec<(u32, Vec<u64>)>, IntakeError> {
-        if messages.is_empty() {
-            return Ok(Vec::new());
-        }
-        let begun = self.clock.monotonic();
-        let count: usize = messages.iter().map(|(_, messages)| messages.len()).sum();
-        let mut appends = tokio::task::JoinSet::new();
-        for (partition, messages) in messages {
-            let (bus, name) = (Arc::clone(&self.bus), topic.name.clone());
-            appends.spawn(async move { (partition, bus.append(&name, partition, messages).await) });
-        }
-        let mut positions = Vec::with_capacity(topic.partitions as usize);
-        let mut failed = None;
-        // All are awaited even if one fails: nothing may land after the item's lane is given free.
-        while let Some(appended) = appends.join_next().await {
-            match appended {
-                Ok((partition, Ok(offsets))) => {
-                    if let Some(last) = offsets.last() {
-                        let end = i64::try_from(last + 1).unwrap_or(i64::MAX);
-                        let labels = [topic.name.as_str(), &partition.to_string()];
-                        self.metrics.end_offset.with_label_values(&labels).set(end);
-                    }
-                    positions.push((partition, offsets));
-                }
-                Ok((_, Err(error))) => failed = Some(error.into()),
-                Err(_) => failed = Some(IntakeError::Worker),
-            }
-        }
-        if let Some(error) = failed {
-            return Err(error);
-        }
-        self.metrics.messages.inc_by(count as u64);
-        self.metrics.append_seconds.observe(self.clock.monotonic().saturating_sub(begun).as_secs_f64());
-        Ok(positions)
     }
 
     fn receipt(
@@ -555,7 +420,8 @@ impl Core {
 
     fn count(&self, item: &Item, receipt: &Receipt) {
         let Metrics { rows, quarantined, batches, .. } = &self.metrics;
-        let counts = [("accepted", receipt.accepted), ("duplicate", receipt.duplicate), ("quarantined", receipt.quarantined)];
+        let counts =
+            [("accepted", receipt.accepted), ("duplicate", receipt.duplicate), ("quarantined", receipt.quarantined)];
         for (outcome, count) in counts {
             rows.with_label_values(&[item.department.as_str(), &item.code, outcome]).inc_by(u64::from(count));
         }
@@ -575,7 +441,7 @@ impl Core {
     }
 
     /// Runs on a worker thread, when one of the few turns is free. A panic there (a parser's defect) costs the batch only.
-    async fn work<T: Send + 'static>(
+    pub(crate) async fn work<T: Send + 'static>(
         &self,
         act: impl FnOnce() -> Result<T, IntakeError> + Send + 'static,
     ) -> Result<T, IntakeError> {

@@ -25,6 +25,7 @@ pub mod error;
 pub mod intake;
 pub mod judge;
 pub mod known;
+mod lane;
 pub mod metrics;
 pub mod options;
 pub mod publish;

@@ -46,7 +46,10 @@ impl Metrics {
             )?,
             bytes: IntCounter::new("minqiao_intake_bytes_total", "Bytes of bodies that were looked at.")?,
             messages: IntCounter::new("minqiao_bus_appended_messages_total", "Messages appended to the bus.")?,
-            append_seconds: seconds("minqiao_bus_append_seconds", "From handing messages to the bus to their durability.")?,
+            append_seconds: seconds(
+                "minqiao_bus_append_seconds",
+                "From handing messages to the bus to their durability.",
+            )?,
             end_offset: IntGaugeVec::new(
                 Opts::new("minqiao_bus_end_offset", "Next position of a partition."),
                 &["topic", "partition"],

@@ -28,7 +28,8 @@ pub fn messages(
     partitions: u32,
     bytes_max: usize,
 ) -> Result<Vec<ForPartition>, IntakeError> {
-    let subjects = sealed.column_by_name(&item.subject_field().token_column()).and_then(|c| c.as_fixed_size_binary_opt());
+    let subjects =
+        sealed.column_by_name(&item.subject_field().token_column()).and_then(|c| c.as_fixed_size_binary_opt());
     let keys = sealed.column_by_name(envelope::KEY).and_then(|c| c.as_fixed_size_binary_opt());
     let (Some(subjects), Some(keys)) = (subjects, keys) else {
         return Err(IntakeError::Known { what: "a sealed batch lacks its tokens", source: None });
@@ -69,7 +70,11 @@ fn encode(
     out: &mut Vec<Message>,
 ) -> Result<(), IntakeError> {
     let all = rows.len() == sealed.num_rows();
-    let taken = if all { sealed.clone() } else { take_record_batch(sealed, &UInt32Array::from(rows.to_vec())).map_err(failed)? };
+    let taken = if all {
+        sealed.clone()
+    } else {
+        take_record_batch(sealed, &UInt32Array::from(rows.to_vec())).map_err(failed)?
+    };
     let payload = to_ipc(&taken)?;
     if payload.len() > bytes_max && rows.len() > 1 {
         let (left, right) = rows.split_at(rows.len() / 2);

@@ -19,9 +19,7 @@ use arrow::ipc::reader::StreamReader;
 use arrow::util::display::array_value_to_string;
 use minqiao_core::{BatchId, ProviderCode};
 use minqiao_store::quarantine::{BLOB_KIND, new_blob_id};
-use minqiao_store::{
-    BatchKind, NewQuarantined, QuarantineCount, QuarantineFilter, QuarantineStatus, Quarantined,
-};
+use minqiao_store::{BatchKind, NewQuarantined, QuarantineCount, QuarantineFilter, QuarantineStatus, Quarantined};
 use minqiao_vault::{Sealer, Unsealer, sm3};
 use serde_json::{Map, Value};
 
@@ -209,13 +207,18 @@ impl Intake {
         let mut blobs: HashMap<String, RecordBatch> = HashMap::new();
         let mut rows = Vec::with_capacity(entries.len());
         for entry in &entries {
-            if !blobs.contains_key(&entry.blob_id) {
-                let sealed = core.store.quarantine_blob(&entry.blob_id).await?;
-                blobs.insert(entry.blob_id.clone(), open(&core.unsealer, &entry.blob_id, &sealed)?);
-            }
-            let mut row = match (entry.kind, blobs.get(&entry.blob_id)) {
-                (BatchKind::Batch, Some(blob)) => cells(blob, entry.blob_row as usize)?,
-                _ => Map::new(),
+            let blob = match blobs.get(&entry.blob_id) {
+                Some(blob) => blob.clone(),
+                None => {
+                    let sealed = core.store.quarantine_blob(&entry.blob_id).await?;
+                    let blob = open(&core.unsealer, &entry.blob_id, &sealed)?;
+                    blobs.insert(entry.blob_id.clone(), blob.clone());
+                    blob
+                }
+            };
+            let mut row = match entry.kind {
+                BatchKind::Batch => cells(&blob, entry.blob_row as usize)?,
+                BatchKind::Rejects => Map::new(),
             };
             for (name, value) in corrections.get(&entry.id).into_iter().flatten() {
                 row.insert(name.clone(), value.clone());

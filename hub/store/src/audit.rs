@@ -170,7 +170,8 @@ impl AuditLog {
     ) -> Result<Self, AuditError> {
         let tail = read_tail(&store).await?;
         let (entries, queue) = mpsc::channel(options.queue.max(1));
-        let writer = Writer { store: store.clone(), signer, clock, every: options.checkpoint_every.max(1), tail: Some(tail) };
+        let writer =
+            Writer { store: store.clone(), signer, clock, every: options.checkpoint_every.max(1), tail: Some(tail) };
         let task = tokio::spawn(writer.run(queue));
         Ok(Self { store, entries: Mutex::new(Some(entries)), task: Mutex::new(Some(task)) })
     }

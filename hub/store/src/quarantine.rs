@@ -183,15 +183,14 @@ impl Store {
         let mut transaction = self.write.begin().await?;
         let mut changed = 0;
         for id in ids {
-            changed += sqlx::query(
-                "UPDATE quarantine SET status = $1, resolved_at = $2 WHERE id = $3 AND status = 'waiting'",
-            )
-            .bind(status.as_str())
-            .bind(at.0)
-            .bind(id)
-            .execute(&mut *transaction)
-            .await?
-            .rows_affected();
+            changed +=
+                sqlx::query("UPDATE quarantine SET status = $1, resolved_at = $2 WHERE id = $3 AND status = 'waiting'")
+                    .bind(status.as_str())
+                    .bind(at.0)
+                    .bind(id)
+                    .execute(&mut *transaction)
+                    .await?
+                    .rows_affected();
         }
         transaction.commit().await?;
         Ok(changed)

@@ -102,9 +102,8 @@ impl Store {
 
     /// Reports of an application, newest first; of all applications when `None`.
     pub async fn reports(&self, application_no: Option<&str>, limit: u32) -> Result<Vec<StoredReport>, StoreError> {
-        let sql = select_report(
-            " WHERE ($1 IS NULL OR application_no = $1) ORDER BY created_at DESC, id DESC LIMIT $2",
-        );
+        let sql =
+            select_report(" WHERE ($1 IS NULL OR application_no = $1) ORDER BY created_at DESC, id DESC LIMIT $2");
         let rows = sqlx::query(sqlx::AssertSqlSafe(sql))
             .bind(application_no)
             .bind(i64::from(limit))

@@ -233,8 +233,8 @@ impl RingStore {
     }
 
     fn write_ring(&self, stored: &StoredRing) -> Result<(), VaultError> {
-        let text = serde_json::to_vec_pretty(stored)
-            .map_err(|_| VaultError::DamagedRing { file: RING_FILE.to_owned() })?;
+        let text =
+            serde_json::to_vec_pretty(stored).map_err(|_| VaultError::DamagedRing { file: RING_FILE.to_owned() })?;
         self.write(RING_FILE, &text)
     }
 
@@ -258,13 +258,8 @@ impl RingStore {
 
     fn write(&self, file: &str, bytes: &[u8]) -> Result<(), VaultError> {
         let aside = self.dir.join(format!("{file}.new"));
-        let mut opened = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&aside)
-            .map_err(io(file))?;
+        let mut opened =
+            OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&aside).map_err(io(file))?;
         opened.write_all(bytes).and_then(|()| opened.sync_all()).map_err(io(file))?;
         fs::rename(&aside, self.dir.join(file)).map_err(io(file))?;
         File::open(&self.dir).and_then(|dir| dir.sync_all()).map_err(io("."))
@@ -273,8 +268,13 @@ impl RingStore {
     /// Held until dropped; the system releases it when the process dies.
     fn lock(&self) -> Result<File, VaultError> {
         let path = self.dir.join(LOCK_FILE);
-        let file =
-            OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path).map_err(io(LOCK_FILE))?;
+        let file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(path)
+            .map_err(io(LOCK_FILE))?;
         match file.try_lock() {
             Ok(()) => Ok(file),
             Err(fs::TryLockError::WouldBlock) => Err(VaultError::RotatedElsewhere),

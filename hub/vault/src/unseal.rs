@@ -4,6 +4,7 @@
 //! hole in it would hide that.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, BinaryArray, Date32Array, StringArray};
@@ -99,13 +100,16 @@ impl Unsealer {
         out: &mut Vec<u8>,
     ) -> Result<(), VaultError> {
         let parts = Parts::of(ciphertext)?;
-        if !openers.contains_key(&parts.version) {
-            let (ring, suite) = self.ring_with(parts.version)?;
-            let context = field_context(item, field);
-            let cipher = self.vault.cipher(&ring, parts.version, &context)?;
-            openers.insert(parts.version, Opener { suite, cipher, aad: field_aad(context, parts.version) });
-        }
-        openers.get(&parts.version).ok_or(VaultError::Tampered)?.open(&parts, out)
+        let opener = match openers.entry(parts.version) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(place) => {
+                let (ring, suite) = self.ring_with(parts.version)?;
+                let context = field_context(item, field);
+                let cipher = self.vault.cipher(&ring, parts.version, &context)?;
+                place.insert(Opener { suite, cipher, aad: field_aad(context, parts.version) })
+            }
+        };
+        opener.open(&parts, out)
     }
 
     /// A ring that has `version`, read from disk again when the one in memory has not, and the version's suite.

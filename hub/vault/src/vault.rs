@@ -52,8 +52,7 @@ impl Vault {
         let suites: Vec<Arc<dyn CryptoSuite>> = vec![Arc::clone(&suite), Arc::new(SmSuite), Arc::new(IntlSuite)];
         let store = RingStore::new(dir, suites, Arc::clone(&entropy));
         let ring = RwLock::new(Arc::new(store.open_or_create(&suite)?));
-        let inner =
-            Inner { store, suite, entropy, ring, ciphers: RwLock::default(), domains: RwLock::default() };
+        let inner = Inner { store, suite, entropy, ring, ciphers: RwLock::default(), domains: RwLock::default() };
         Ok(Self { inner: Arc::new(inner) })
     }
 

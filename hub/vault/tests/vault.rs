@@ -91,7 +91,8 @@ fn no_byte_of_a_sealed_batch_is_the_clear_text() {
                 continue;
             }
             let data = column.to_data();
-            let found = data.buffers().iter().any(|b| b.as_slice().windows(needle.len()).any(|w| w == needle.as_bytes()));
+            let found =
+                data.buffers().iter().any(|b| b.as_slice().windows(needle.len()).any(|w| w == needle.as_bytes()));
             assert!(!found, "{} {} holds clear text", item.code, field.name());
         }
     }
@@ -102,7 +103,8 @@ fn a_ciphertext_opens_only_where_it_was_sealed() {
     for suite in ["sm", "intl"] {
         let Fixture { vault, dir: _dir } = fixture(suite);
         let deposit = item("bank_deposit");
-        let sealed = vault.sealer().seal_batch(deposit, &submission(deposit, &[Some("李秀兰")]), &sent()).expect("sealed");
+        let sealed =
+            vault.sealer().seal_batch(deposit, &submission(deposit, &[Some("李秀兰")]), &sent()).expect("sealed");
         let [first, second] = [0, 1].map(|at| sealed_fields(deposit).nth(at).expect("two sealed fields"));
         let bytes = sealed.column_by_name(first).expect("there").as_binary::<i32>().value(0).to_vec();
         let unsealer = vault.unsealer();
@@ -393,8 +395,20 @@ fn openssl_agrees() {
         String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()
     };
     let verified = run(&[
-        "pkeyutl", "-verify", "-pubin", "-inkey", "public.pem", "-rawin", "-digest", "sm3", "-pkeyopt",
-        "distid:1234567812345678", "-in", "message", "-sigfile", "signature",
+        "pkeyutl",
+        "-verify",
+        "-pubin",
+        "-inkey",
+        "public.pem",
+        "-rawin",
+        "-digest",
+        "sm3",
+        "-pkeyopt",
+        "distid:1234567812345678",
+        "-in",
+        "message",
+        "-sigfile",
+        "signature",
     ]);
     assert!(verified.contains("Verified Successfully"), "{verified}");
     let digest = run(&["dgst", "-sm3", "message"]);

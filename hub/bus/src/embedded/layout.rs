@@ -44,7 +44,8 @@ pub(crate) fn identity_key(number: u32, partition: u32, message: &Message) -> Ve
 }
 
 pub(crate) fn offset_of(key: &[u8]) -> Result<u64, BusError> {
-    let bytes = key.get(8..16).and_then(|bytes| bytes.try_into().ok()).ok_or(BusError::Damaged { what: "message key" })?;
+    let bytes =
+        key.get(8..16).and_then(|bytes| bytes.try_into().ok()).ok_or(BusError::Damaged { what: "message key" })?;
     Ok(u64::from_be_bytes(bytes))
 }
 

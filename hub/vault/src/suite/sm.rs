@@ -128,9 +128,7 @@ impl AeadKey for Sm4GcmKey {
         text: &mut [u8],
         tag: &[u8; TAG_BYTES],
     ) -> Result<(), VaultError> {
-        self.0
-            .decrypt_inout_detached(nonce.into(), aad, text.into(), tag.into())
-            .map_err(|_| VaultError::Tampered)
+        self.0.decrypt_inout_detached(nonce.into(), aad, text.into(), tag.into()).map_err(|_| VaultError::Tampered)
     }
 }
 
