@@ -146,11 +146,8 @@ impl DepartmentFiles {
             let meta = item.format.item;
             let folder = options.dir.join("exports").join(&meta.department);
             std::fs::create_dir_all(&folder)?;
-            let count = ItemCount {
-                item: meta.code.clone(),
-                department: meta.department.clone(),
-                ..ItemCount::default()
-            };
+            let count =
+                ItemCount { item: meta.code.clone(), department: meta.department.clone(), ..ItemCount::default() };
             items.push(ItemFiles { folder, files: BTreeMap::new(), truth: None, count });
         }
         Ok(DepartmentFiles { plan: Arc::new(plan), dir: options.dir.clone(), items, injected: BTreeMap::new() })

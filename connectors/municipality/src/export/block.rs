@@ -121,7 +121,8 @@ enum Fate {
 impl RowSink for ExportBlock {
     fn emit(&mut self, item_no: usize, row: Row) -> Delivery {
         let plan = Arc::clone(&self.plan);
-        let Some((lane, item)) = item_no.checked_sub(1).and_then(|at| Some((self.lanes.get_mut(at)?, plan.items.get(at)?)))
+        let Some((lane, item)) =
+            item_no.checked_sub(1).and_then(|at| Some((self.lanes.get_mut(at)?, plan.items.get(at)?)))
         else {
             self.unwritable = Some(format!("item {item_no} does not exist"));
             return Delivery::Quarantined;
@@ -372,7 +373,9 @@ fn impossible(item: &ItemPlan, column: usize, value: &Value) -> Option<String> {
     let pen = super::pen::Pen::new(super::format::Charset::Utf8);
     let mut out = Vec::new();
     match &item.format.columns.get(column)?.source {
-        Source::Field(_, Form::Date(shape) | Form::Month(shape)) if shape.is_month() => shape.write(pen, &mut out, (year, 13, 1)),
+        Source::Field(_, Form::Date(shape) | Form::Month(shape)) if shape.is_month() => {
+            shape.write(pen, &mut out, (year, 13, 1))
+        }
         Source::Field(_, Form::Date(shape) | Form::Month(shape)) => shape.write(pen, &mut out, (year, 2, 30)),
         Source::Field(_, Form::Time(shape)) => shape.write(pen, &mut out, (year, 2, 30), millis),
         _ => return None,

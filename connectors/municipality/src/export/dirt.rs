@@ -106,7 +106,8 @@ mod tests {
     #[test]
     fn damaged_numbers_are_invalid_and_say_how() {
         for sequence in 0..1000 {
-            let number = crate::number::citizen(371_083, chrono::NaiveDate::from_ymd_opt(1988, 11, 30).unwrap(), sequence);
+            let number =
+                crate::number::citizen(371_083, chrono::NaiveDate::from_ymd_opt(1988, 11, 30).unwrap(), sequence);
             let mut chance = Chance::new(7, u64::from(sequence));
             let wrong = wrong_check(&number, &mut chance).unwrap();
             assert!(!is_valid(&wrong) && !wrong.ends_with("000") && wrong[..17] == number[..17]);

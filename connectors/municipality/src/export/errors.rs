@@ -108,7 +108,8 @@ impl ErrorList {
         let mut rules = Vec::new();
         let mut end = 0u64;
         for rule in raw.errors {
-            let known = rule.reason.as_deref().is_some_and(|r| minqiao_schemas::Reason::ALL.iter().any(|x| x.code() == r));
+            let known =
+                rule.reason.as_deref().is_some_and(|r| minqiao_schemas::Reason::ALL.iter().any(|x| x.code() == r));
             if (rule.outcome == Outcome::Quarantined) != known {
                 return Err(wrong(format!("`{:?}`: quarantined rows and only they have a known reason", rule.kind)));
             }

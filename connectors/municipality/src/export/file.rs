@@ -95,7 +95,18 @@ impl OutFile {
             }
         };
         let run = Run::default();
-        Ok(OutFile { folder: folder.to_owned(), key, part, name, sheet, run, rows, data_rows: 0, full: Vec::new(), body })
+        Ok(OutFile {
+            folder: folder.to_owned(),
+            key,
+            part,
+            name,
+            sheet,
+            run,
+            rows,
+            data_rows: 0,
+            full: Vec::new(),
+            body,
+        })
     }
 
     /// Names without folder and data rows of the parts so far.
@@ -168,7 +179,9 @@ impl OutFile {
         truth.end(&mut self.run, (&self.name, &self.sheet))?;
         match self.body {
             Body::Text(mut out) => out.flush(),
-            Body::Book(book) => book.finish(&item.format, self.rows, &self.folder.join(&self.name)).map_err(workbook_error),
+            Body::Book(book) => {
+                book.finish(&item.format, self.rows, &self.folder.join(&self.name)).map_err(workbook_error)
+            }
         }
     }
 }

@@ -218,7 +218,7 @@ struct RawSplit {
 #[serde(untagged)]
 enum RawColumn {
     Field(String),
-    Spec(RawSpec),
+    Spec(Box<RawSpec>),
 }
 
 #[derive(Deserialize, Default)]
@@ -303,7 +303,7 @@ fn compile(item: &'static Item, raw: &RawItem, department: &RawDepartment) -> Re
                 plain = RawSpec { field: Some(name.clone()), ..RawSpec::default() };
                 &plain
             }
-            RawColumn::Spec(spec) => spec,
+            RawColumn::Spec(spec) => &**spec,
         };
         let source = source(item, spec, department).map_err(|what| format!("column `{header}`: {what}"))?;
         columns.push(Column {
@@ -355,7 +355,8 @@ fn kind(raw: &RawItem, columns: &[Column]) -> Result<Kind, String> {
         }
         (None, Some(xlsx)) => {
             let sums = |total: &RawTotal| {
-                let at = |h: &String| columns.iter().position(|c| c.header == *h).ok_or(format!("no column `{h}` to sum"));
+                let at =
+                    |h: &String| columns.iter().position(|c| c.header == *h).ok_or(format!("no column `{h}` to sum"));
                 Ok::<_, String>((total.label.clone(), total.sum.iter().map(at).collect::<Result<_, _>>()?))
             };
             Ok(Kind::Xlsx {

@@ -152,7 +152,8 @@ impl ItemPlan {
         let amounts = item.fields.iter().enumerate().filter(|(_, f)| {
             matches!(f.ty, FieldType::Decimal { scale: 2, .. })
                 && !item.natural_key.contains(&f.name)
-                && (f.has_tag(Tag::Income) || ["amount", "price", "balance", "cost", "value"].iter().any(|w| f.name.contains(w)))
+                && (f.has_tag(Tag::Income)
+                    || ["amount", "price", "balance", "cost", "value"].iter().any(|w| f.name.contains(w)))
         });
         let position = |name: &str| item.fields.iter().position(|f| f.name == name);
         let subject_name = item.subject_fields.first().and_then(|number| {

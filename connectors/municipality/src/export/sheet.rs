@@ -33,7 +33,11 @@ pub(super) fn cells(around: Around<'_>, row: &Row, out: &mut Vec<Cell>) {
     for (at, column) in around.item.format.columns.iter().enumerate() {
         out.push(match around.dirt {
             Some((dirty, Dirt::Text(text))) if dirty == at => {
-                if text.is_empty() { Cell::Blank } else { Cell::Text(text.as_str().into()) }
+                if text.is_empty() {
+                    Cell::Blank
+                } else {
+                    Cell::Text(text.as_str().into())
+                }
             }
             Some((dirty, Dirt::Number(number))) if dirty == at => Cell::Number(*number),
             _ => cell(around, column, row, &mut scratch),
@@ -53,7 +57,9 @@ fn cell(around: Around<'_>, column: &Column, row: &Row, scratch: &mut Vec<u8>) -
             match (form, &row.values[*field]) {
                 (Form::Date(DateShape::Excel), Value::Date(date)) => return Cell::Day(shape::serial(*date)),
                 (Form::Time(TimeShape::Excel), Value::Time(at)) => return moment(*at),
-                (Form::Int, Value::Int(number)) if exact(number.unsigned_abs().into()) => return Cell::Number(*number as f64),
+                (Form::Int, Value::Int(number)) if exact(number.unsigned_abs().into()) => {
+                    return Cell::Number(*number as f64);
+                }
                 (Form::Decimal { scale, unit, money: Money::Plain }, Value::Decimal(amount))
                     if exact(amount.unsigned_abs()) =>
                 {

@@ -196,12 +196,41 @@ fn envelope_agrees(format: &Format, mapping: &Yaml, read: &mut BTreeSet<String>)
 }
 
 #[test]
+fn every_department_shows_a_sample_of_one_of_its_files() {
+    let formats = load(Catalogue::embedded()).unwrap();
+    for department in Catalogue::embedded().departments() {
+        let folder = departments().join(&department.code).join("samples");
+        let names: Vec<String> =
+            std::fs::read_dir(&folder).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+        assert!(!names.is_empty(), "{}", department.code);
+        for name in names {
+            let stem = |text: &str| text.split(['{', '.']).next().unwrap_or_default().to_owned();
+            let of = |f: &&Format| f.item.department == department.code && name.starts_with(&stem(&f.file));
+            let format = formats.iter().find(of).unwrap_or_else(|| panic!("{name}: no item's file"));
+            let Kind::Csv { charset, separator, .. } = &format.kind else { continue };
+            let bytes = std::fs::read(folder.join(&name)).unwrap();
+            let encoding = match charset {
+                Charset::Gbk => encoding_rs::GBK,
+                Charset::Gb18030 => encoding_rs::GB18030,
+                Charset::Utf8 | Charset::Utf8Bom => encoding_rs::UTF_8,
+            };
+            let (text, _, _) = encoding.decode(&bytes);
+            let header: Vec<_> = text.lines().next().unwrap().split(char::from(*separator)).collect();
+            let written: Vec<_> = format.columns.iter().map(|c| c.header.as_str()).collect();
+            assert_eq!(header, written, "{name}");
+        }
+    }
+}
+
+#[test]
 fn dirty_words_are_in_no_code_list() {
     for format in load(Catalogue::embedded()).unwrap() {
         for column in &format.columns {
             let Source::Field(field, form) = &column.source else { continue };
-            let mut known: Vec<&str> =
-                format.item.fields[*field].table().map(|t| t.values.iter().map(|v| v.code.as_str()).collect()).unwrap_or_default();
+            let mut known: Vec<&str> = format.item.fields[*field]
+                .table()
+                .map(|t| t.values.iter().map(|v| v.code.as_str()).collect())
+                .unwrap_or_default();
             if let Form::Codes(words) = form {
                 known.extend(words.values().map(String::as_str));
             }

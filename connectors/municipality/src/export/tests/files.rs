@@ -42,7 +42,8 @@ fn rows(path: &Path, kind: &Kind) -> Vec<Vec<String>> {
             assert_eq!(bytes.starts_with(&[0xef, 0xbb, 0xbf]), *charset == Charset::Utf8Bom);
             let (text, _, wrong) = encoding.decode(&bytes);
             assert!(!wrong, "{}", path.display());
-            let mut reader = csv::ReaderBuilder::new().has_headers(false).delimiter(*separator).from_reader(text.as_bytes());
+            let mut reader =
+                csv::ReaderBuilder::new().has_headers(false).delimiter(*separator).from_reader(text.as_bytes());
             reader.records().map(|r| r.unwrap().iter().map(str::to_owned).collect()).collect()
         }
         Kind::Xlsx { .. } => {
