@@ -126,7 +126,9 @@ impl Department {
         let mut files = BTreeMap::new();
         for entry in std::fs::read_dir(folder).map_err(|e| fail(folder, e))? {
             let path = entry.map_err(|e| fail(folder, e))?.path();
-            let Some(file) = path.file_name().and_then(|n| n.to_str()).filter(|n| n.ends_with(".yaml")) else { continue };
+            let Some(file) = path.file_name().and_then(|n| n.to_str()).filter(|n| n.ends_with(".yaml")) else {
+                continue;
+            };
             let bytes = std::fs::metadata(&path).map_err(|e| fail(&path, e))?.len();
             if bytes > FILE_BYTES_MAX {
                 return Err(fail(&path, std::io::Error::other("a mapping file is at most 1 MiB")));
@@ -163,7 +165,9 @@ impl Department {
         let mut mappings: BTreeMap<String, Mapping> = BTreeMap::new();
         let mut present = BTreeSet::new();
         for (file, text) in &files {
-            let Some(stem) = file.strip_suffix(".yaml").filter(|s| !matches!(*s, "connector" | "codes")) else { continue };
+            let Some(stem) = file.strip_suffix(".yaml").filter(|s| !matches!(*s, "connector" | "codes")) else {
+                continue;
+            };
             present.insert(stem.to_owned());
             match Mapping::parse(&named(file), text, &lists) {
                 Ok(mapping) if mapping.item.code == stem => {
@@ -239,7 +243,8 @@ fields:
   custody_started_on: { column: 收押日期, as: date, format: dd-MM-yy }
   shoe_size: { column: 鞋码 }
 "#;
-        let mistakes = load(&[("connector.yaml", connector), ("prison_inmate.yaml", mapping)]).expect_err("many mistakes").0;
+        let mistakes =
+            load(&[("connector.yaml", connector), ("prison_inmate.yaml", mapping)]).expect_err("many mistakes").0;
         let mut paths: Vec<&str> = mistakes.iter().map(|m| m.path.as_str()).collect();
         paths.sort_unstable();
         let wanted = [

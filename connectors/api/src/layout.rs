@@ -148,7 +148,9 @@ fn clean(cell: &str) -> String {
 fn data_date(mapping: &Mapping, head: &Head, file_name: &str) -> Result<Option<i32>, Refusal> {
     let (pattern, format, texts) = match &mapping.source.data_date {
         Some(DataDate::FileName { pattern, format }) => (pattern, format, vec![file_name]),
-        Some(DataDate::Title { pattern, format }) => (pattern, format, head.titles.iter().map(String::as_str).collect()),
+        Some(DataDate::Title { pattern, format }) => {
+            (pattern, format, head.titles.iter().map(String::as_str).collect())
+        }
         Some(DataDate::Column { .. }) | None => return Ok(None),
     };
     let found = texts.iter().find_map(|text| pattern.captures(text)?.get(1));
@@ -157,7 +159,9 @@ fn data_date(mapping: &Mapping, head: &Head, file_name: &str) -> Result<Option<i
         None => Err(Refusal::new(
             "schema_drift",
             format!("文件名或标题中没有约定格式（{format}）的数据日期，整个文件未接收。请恢复约定的命名。"),
-            format!("neither file name nor titles carry the data date in the agreed form `{format}`; the whole file is refused"),
+            format!(
+                "neither file name nor titles carry the data date in the agreed form `{format}`; the whole file is refused"
+            ),
         )),
     }
 }
@@ -173,7 +177,8 @@ mod tests {
 
     #[test]
     fn merged_headers_become_paths() {
-        let (merged, lowest) = names(&[&["序号", "人员", "", "金额(元)", "", "备注"], &["", "姓名", "证件 号码", "应发", "实发", ""]]);
+        let (merged, lowest) =
+            names(&[&["序号", "人员", "", "金额(元)", "", "备注"], &["", "姓名", "证件 号码", "应发", "实发", ""]]);
         assert_eq!(merged, ["序号", "人员/姓名", "人员/证件号码", "金额(元)/应发", "金额(元)/实发", "备注"]);
         assert_eq!(resolve(&merged, &lowest, "证件号码"), Some(2));
         assert_eq!(resolve(&merged, &lowest, "金额(元)/实发"), Some(4));

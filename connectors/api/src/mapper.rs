@@ -96,7 +96,8 @@ impl Mapper {
     /// Binds a mapping to a file's columns.
     pub fn new(mapping: Arc<Mapping>, layout: Layout, limits: &Limits) -> Self {
         let schema = mapping.schema();
-        let plans = schema.fields().iter().map(|field| plan(&mapping, &layout, field.name(), field.data_type())).collect();
+        let plans =
+            schema.fields().iter().map(|field| plan(&mapping, &layout, field.name(), field.data_type())).collect();
         Self { mapping, layout, schema, plans, field_bytes: limits.field_bytes }
     }
 

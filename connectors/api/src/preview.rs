@@ -72,10 +72,12 @@ pub fn preview(
     }
     let bad: std::collections::BTreeSet<usize> = problems.iter().map(|p| p.row).collect();
     let schema = mapped.batch.schema();
-    let shown: Vec<usize> = (0..schema.fields().len()).filter(|&at| {
-        let column = mapped.batch.column(at);
-        column.null_count() < column.len()
-    }).collect();
+    let shown: Vec<usize> = (0..schema.fields().len())
+        .filter(|&at| {
+            let column = mapped.batch.column(at);
+            column.null_count() < column.len()
+        })
+        .collect();
     preview.columns = shown.iter().map(|&at| schema.field(at).name().clone()).collect();
     for (at, &row) in mapped.rows.iter().enumerate().filter(|(at, _)| !bad.contains(at)) {
         let values = shown.iter().map(|&column| shown_value(mapping, &mapped.batch, column, at));
@@ -115,7 +117,9 @@ mod tests {
 
     #[test]
     fn masks_keep_the_ends_only() {
-        for (text, masked) in [("", ""), ("王", "王*"), ("王五", "王*"), ("王小明", "王*明"), ("371002199001011234", "3**********4")] {
+        for (text, masked) in
+            [("", ""), ("王", "王*"), ("王五", "王*"), ("王小明", "王*明"), ("371002199001011234", "3**********4")]
+        {
             assert_eq!(mask(text), masked);
         }
     }

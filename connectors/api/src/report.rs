@@ -60,7 +60,10 @@ impl Counts {
 
     /// One line for a person.
     pub fn line(&self) -> String {
-        format!("{} rows  {} accepted  {} duplicate  {} quarantined", self.rows, self.accepted, self.duplicate, self.quarantined)
+        format!(
+            "{} rows  {} accepted  {} duplicate  {} quarantined",
+            self.rows, self.accepted, self.duplicate, self.quarantined
+        )
     }
 }
 
@@ -129,7 +132,8 @@ pub struct RunReport {
 impl RunReport {
     /// True when every file was read to its end and nothing was refused as a whole.
     pub fn is_complete(&self) -> bool {
-        let whole = |item: &ItemReport| item.failed.is_none() && item.files.iter().all(|f| f.done && f.refused.is_none());
+        let whole =
+            |item: &ItemReport| item.failed.is_none() && item.files.iter().all(|f| f.done && f.refused.is_none());
         !self.interrupted && self.items.iter().all(whole)
     }
 

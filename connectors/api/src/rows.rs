@@ -284,7 +284,10 @@ mod tests {
         row(&mut rows, 3, &["", "", ""]);
         row(&mut rows, 4, &["x", "y", "z"]);
         assert_eq!(rows.locations(), [1, 2, 4]);
-        assert_eq!((rows.kind(1, 1), rows.kind(1, 2), rows.kind(2, 1)), (CellKind::Date, CellKind::Text, CellKind::Text));
+        assert_eq!(
+            (rows.kind(1, 1), rows.kind(1, 2), rows.kind(2, 1)),
+            (CellKind::Date, CellKind::Text, CellKind::Text)
+        );
         assert_eq!(rows.cell(0, 2), "");
     }
 }

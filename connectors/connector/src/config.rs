@@ -112,7 +112,11 @@ impl Config {
         }
         let provider = ProviderCode::new(format!("{department}.{division}"));
         if provider.is_err() {
-            raw.mistake("department", "应为部门代码，如 civil-affairs".into(), "must be a code such as `civil-affairs`".into());
+            raw.mistake(
+                "department",
+                "应为部门代码，如 civil-affairs".into(),
+                "must be a code such as `civil-affairs`".into(),
+            );
         }
         let gateway = GatewayConfig {
             url: raw.required("gateway.url", None).unwrap_or_default(),
@@ -130,7 +134,11 @@ impl Config {
             mappings: raw.values.remove("mappings").map(|p| folder.join(p)),
             items_at_once: raw.number("run.items_at_once", 2, 1..=16),
             rows_per_batch: raw.number("run.rows_per_batch", 8192, 1..=65_536),
-            items: raw.values.remove("run.items").map(|list| list.split(',').map(|i| i.trim().to_owned()).collect()).unwrap_or_default(),
+            items: raw
+                .values
+                .remove("run.items")
+                .map(|list| list.split(',').map(|i| i.trim().to_owned()).collect())
+                .unwrap_or_default(),
             department,
             provider: provider.clone().unwrap_or_else(|_| ProviderCode::new("invalid").expect("a valid code")),
             gateway,
@@ -195,7 +203,11 @@ impl Raw {
             Some(number) => number,
             None => {
                 let (low, high) = (range.start(), range.end());
-                self.mistake(key, format!("应为 {low} 到 {high} 的整数"), format!("must be a whole number from {low} to {high}"));
+                self.mistake(
+                    key,
+                    format!("应为 {low} 到 {high} 的整数"),
+                    format!("must be a whole number from {low} to {high}"),
+                );
                 default
             }
         }

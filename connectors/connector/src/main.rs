@@ -123,7 +123,8 @@ async fn dispatch(command: Command) -> anyhow::Result<u8> {
 }
 
 fn load(path: &std::path::Path) -> anyhow::Result<Config> {
-    let text = std::fs::read_to_string(path).with_context(|| format!("无法读取配置 / cannot read `{}`", path.display()))?;
+    let text =
+        std::fs::read_to_string(path).with_context(|| format!("无法读取配置 / cannot read `{}`", path.display()))?;
     let folder = path.parent().unwrap_or(std::path::Path::new("."));
     Ok(Config::resolve(&text, folder, std::env::vars())?)
 }

@@ -6,9 +6,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use indicatif::MultiProgress;
 use minqiao_connector_api::source::Limits;
-use minqiao_connector_api::{
-    Bars, ConnectorRun, HttpGateway, HttpOptions, JsonLines, Progress, RunOptions, RunReport,
-};
+use minqiao_connector_api::{Bars, ConnectorRun, HttpGateway, HttpOptions, JsonLines, Progress, RunOptions, RunReport};
 use minqiao_connector_sources::FileSources;
 use minqiao_core::{Clock, SystemClock};
 use tokio_util::sync::CancellationToken;

@@ -6,8 +6,9 @@
 //! - a physical line ends at LF (a CR before it belongs to the end); a file ends its last line with or without one;
 //! - a field is quoted when it begins with `"`; inside, `""` is one `"` and line ends are text; what follows the closing
 //!   quote up to the separator is text too;
-//! - a record that spans lines and then does not have the header's width, or grows beyond the limits, is taken back: its first
-//!   line is refused and reading goes on with the second. A lost quotation mark costs one row, not the file;
+//! - a record that spans lines and then does not have the header's width, goes on behind the closing quotation mark, or
+//!   grows beyond the limits, is taken back: its first line is refused and reading goes on with the second. A lost
+//!   quotation mark costs one row, not the file;
 //! - a record whose bytes are not in the declared encoding, or hold NUL, is refused alone.
 //!
 //! [`split`] finds records in raw bytes, which is safe in all three encodings: bytes of a multi-byte character are never CR,
@@ -18,10 +19,8 @@ use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::sync::Arc;
 
 use minqiao_connector_api::mapping::{SourceSpec, TextEncoding};
-use minqiao_connector_api::rows::Rows;
-use minqiao_connector_api::source::{
-    FastDigest, FileRef, Head, Limits, Piece, Position, Refusal, Source, SourceError,
-};
+use minqiao_connector_api::rows::{FaultKind, Rows};
+use minqiao_connector_api::source::{FastDigest, FileRef, Head, Limits, Piece, Position, Refusal, Source, SourceError};
 
 mod parse;
 mod split;
@@ -31,6 +30,8 @@ use split::{Cut, Splitter};
 
 /// Bytes that are read from the file at once.
 const READ_BYTES: usize = 1 << 20;
+/// Bytes of an endless line that the quarantine gets.
+const KEPT_BYTES: usize = 16 << 10;
 
 /// A delimited text file.
 #[derive(Debug)]
@@ -141,7 +142,7 @@ impl CsvSource {
         let (bytes, next, lines) = match cut {
             Cut::More => return Ok(None),
             Cut::Record { end, next, lines } => (&self.buffer[self.start..self.start + end], next, lines),
-            Cut::Broken { .. } => {
+            Cut::Broken { .. } | Cut::Endless => {
                 return Err(self.refused(Refusal::new(
                     "schema_drift",
                     "表头无法识别：引号不成对或内容过长，整个文件未接收。请检查文件开头。",
@@ -180,6 +181,30 @@ impl CsvSource {
         Ok(())
     }
 
+    /// Skips a line without holding it; its beginning is kept for the quarantine.
+    fn endless_line(&mut self) -> Result<Box<dyn Piece>, SourceError> {
+        let kept = self.buffer.len().min(self.start + KEPT_BYTES);
+        let bytes = self.buffer[self.start..kept].to_vec();
+        let mut taken = 0u64;
+        loop {
+            let uncut = &self.buffer[self.start..];
+            let newline = memchr::memchr(b'\n', uncut);
+            let step = newline.map_or(uncut.len(), |at| at + 1);
+            taken += step as u64;
+            self.start += step;
+            if newline.is_some() || self.ended {
+                break;
+            }
+            self.fill(READ_BYTES)?;
+        }
+        let row = self.position.row + 1;
+        self.position.offset += taken;
+        self.position.row = row;
+        self.position.sequence += 1;
+        let records = vec![parse::Span::new(0, bytes.len(), row, Some(FaultKind::Oversize))];
+        Ok(Box::new(CsvPiece { bytes, records, end: self.position, format: Arc::clone(&self.format) }))
+    }
+
     fn refused(&self, refusal: Refusal) -> SourceError {
         SourceError::Refused { file: self.file.name.clone(), refusal }
     }
@@ -216,6 +241,9 @@ impl Source for CsvSource {
                     at += next;
                     row = row.saturating_add(lines);
                 }
+                // A piece of its own, so that no piece ends inside a line.
+                Cut::Endless if at > self.start => break,
+                Cut::Endless => return self.endless_line().map(Some),
                 Cut::Broken { end, next, kind } => {
                     records.push(parse::Span::new(at - self.start, end, row + 1, Some(kind)));
                     at += next;

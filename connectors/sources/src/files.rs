@@ -104,7 +104,8 @@ mod tests {
         let path = root.path().join("f");
         let id = |bytes: &[u8]| {
             fs::write(&path, bytes).expect("file");
-            content_id(&FileRef { path: path.clone(), name: "f".into(), bytes: 0, modified_millis: 0 }).expect("readable")
+            content_id(&FileRef { path: path.clone(), name: "f".into(), bytes: 0, modified_millis: 0 })
+                .expect("readable")
         };
         let mut long = vec![b'a'; 200_000];
         let first = id(&long);

@@ -10,16 +10,14 @@
 use std::fs::File;
 use std::io::BufReader;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
 use calamine::{DataRef, Reader, Xlsx};
 use minqiao_connector_api::mapping::{Sheet, SourceSpec};
 use minqiao_connector_api::rows::{CellKind, Rows};
-use minqiao_connector_api::source::{
-    FastDigest, FileRef, Head, Limits, Piece, Position, Refusal, Source, SourceError,
-};
+use minqiao_connector_api::source::{FastDigest, FileRef, Head, Limits, Piece, Position, Refusal, Source, SourceError};
 
 mod vet;
 
@@ -56,7 +54,8 @@ impl XlsxSource {
         from: Option<Position>,
     ) -> Result<Self, SourceError> {
         let (to, messages) = sync_channel(PIECES_AHEAD);
-        let task = Task { file: file.clone(), spec: spec.clone(), limits: limits.clone(), from: from.unwrap_or_default() };
+        let task =
+            Task { file: file.clone(), spec: spec.clone(), limits: limits.clone(), from: from.unwrap_or_default() };
         let fail = crate::io_error(file);
         thread::Builder::new()
             .name("workbook".into())
@@ -78,7 +77,13 @@ impl XlsxSource {
         };
         match source.receive()? {
             Some(Message::Head(head)) => source.head = head,
-            _ => return Err(source.refused(Refusal::new("internal", "读取线程意外结束", "the reading thread ended early"))),
+            _ => {
+                return Err(source.refused(Refusal::new(
+                    "internal",
+                    "读取线程意外结束",
+                    "the reading thread ended early",
+                )));
+            }
         }
         Ok(source)
     }
@@ -377,7 +382,7 @@ fn number_text(number: f64) -> String {
         return format!("{}", number as i64);
     }
     let text = format!("{number}");
-    if number.abs() >= 1e15 || text.bytes().filter(u8::is_ascii_digit).count() <= 16 {
+    if number.abs() >= 1e15 || text.bytes().filter(u8::is_ascii_digit).count() <= 15 {
         return text;
     }
     let rounded: f64 = format!("{number:.14e}").parse().unwrap_or(number);

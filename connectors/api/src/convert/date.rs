@@ -31,7 +31,11 @@ enum Part {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Step {
     /// `min..=max` digits.
-    Digits { part: Part, min: u8, max: u8 },
+    Digits {
+        part: Part,
+        min: u8,
+        max: u8,
+    },
     Literal(char),
 }
 

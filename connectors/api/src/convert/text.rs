@@ -33,7 +33,9 @@ mod tests {
 
     #[test]
     fn the_short_way_takes_only_what_the_catalogue_leaves_alone() {
-        for text in ["王小明", "371002", "荣成市", "３７", "e\u{301}", "（一）", "欧阳·娜", "\u{9fb4}\u{20bb7}", "a\u{300}"] {
+        for text in
+            ["王小明", "371002", "荣成市", "３７", "e\u{301}", "（一）", "欧阳·娜", "\u{9fb4}\u{20bb7}", "a\u{300}"]
+        {
             let canonical = normalise::text(text).unwrap_or_default();
             assert_eq!(fold(text), canonical);
             assert!(!is_plain(text) || canonical == text, "{text}");

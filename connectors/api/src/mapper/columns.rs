@@ -68,10 +68,16 @@ pub(super) fn cells(
         }
         How::Decimal { unit, precision, scale } => {
             let mut out = Decimal128Builder::with_capacity(rows.len()).with_data_type(ty.clone());
-            each(rows, column, faults, |cell, _| number::decimal(cell, *unit, *precision, *scale), |value| match value {
-                Some(value) => out.append_value(value),
-                None => out.append_null(),
-            });
+            each(
+                rows,
+                column,
+                faults,
+                |cell, _| number::decimal(cell, *unit, *precision, *scale),
+                |value| match value {
+                    Some(value) => out.append_value(value),
+                    None => out.append_null(),
+                },
+            );
             Arc::new(out.finish())
         }
         How::Integer32 => {

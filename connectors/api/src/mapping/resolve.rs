@@ -137,7 +137,8 @@ impl Resolver<'_> {
         };
         let files = entries.get("files").and_then(|v| scalar(v)).and_then(|text| Glob::new(&text));
         if files.is_none() {
-            let (zh, en) = ("应为相对路径的文件名模式，如 银行存款_*.csv", "must be a relative pattern such as `name_*.csv`");
+            let (zh, en) =
+                ("应为相对路径的文件名模式，如 银行存款_*.csv", "must be a relative pattern such as `name_*.csv`");
             self.walk.mistake("source.files", zh, en);
         }
         let encoding = self.encoding(kind, entries.get("encoding").copied());
@@ -208,7 +209,8 @@ impl Resolver<'_> {
         let format = self.format(path, entries.get("format").copied(), "yyyyMMdd");
         match entries.get("from").and_then(|v| scalar(v)).as_deref() {
             Some(from @ ("file_name" | "title")) => {
-                let pattern = self.walk.text(&join(path, "pattern"), entries.get("pattern").unwrap_or(&&Value::Null))?;
+                let pattern =
+                    self.walk.text(&join(path, "pattern"), entries.get("pattern").unwrap_or(&&Value::Null))?;
                 let pattern = Regex::new(&pattern).ok().filter(|p| p.captures_len() >= 2);
                 if pattern.is_none() {
                     let (zh, en) = ("应为带一个分组的正则表达式", "must be a regular expression with one group");
@@ -252,8 +254,7 @@ impl Resolver<'_> {
                 _ => &["column"],
             };
             let entries: BTreeMap<String, &Value> = self.walk.entries(&path, value, allowed).into_iter().collect();
-            let Some(column) =
-                self.walk.text(&join(&path, "column"), entries.get("column").unwrap_or(&&Value::Null))
+            let Some(column) = self.walk.text(&join(&path, "column"), entries.get("column").unwrap_or(&&Value::Null))
             else {
                 continue;
             };
@@ -378,7 +379,8 @@ impl Resolver<'_> {
         };
         if found.is_none() {
             let list = allowed.join(", ");
-            let (zh, en) = (format!("与字段类型不符，可用：{list}"), format!("does not fit the field, possible: {list}"));
+            let (zh, en) =
+                (format!("与字段类型不符，可用：{list}"), format!("does not fit the field, possible: {list}"));
             self.walk.mistake(&join(path, "as"), zh, en);
         }
         found.copied()

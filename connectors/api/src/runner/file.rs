@@ -13,7 +13,7 @@ use tokio::task::spawn_blocking;
 
 use super::{ConnectorRun, Stop};
 use crate::checkpoint::{Checkpoint, FileState};
-use crate::gateway::{Rejection, RejectedRow, Submission, check_receipt};
+use crate::gateway::{RejectedRow, Rejection, Submission, check_receipt};
 use crate::journal::Journal;
 use crate::layout::Layout;
 use crate::mapper::{Mapped, Mapper, Reject};
@@ -132,10 +132,8 @@ pub(super) async fn deliver(
         Ok(Err(stop)) => return (untouched, Some(stop)),
         Err(_) => return (untouched, Some(Stop::Worker("opening"))),
     };
-    let journal = checkpoint
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .journal_path(&mapping.item.code, &file.name);
+    let journal =
+        checkpoint.lock().unwrap_or_else(PoisonError::into_inner).journal_path(&mapping.item.code, &file.name);
     let mut stop = None;
     if let Some(Reading { source, mapper }) = reading {
         let flow = Flow { run, checkpoint, mapping, file: &file, sheet: ledger.state.sheet.clone() };
@@ -198,10 +196,10 @@ fn open(
             && state.mapping == mapping.digest
             && state.piece_rows == run.options.limits.piece_rows
     });
-    let mut state = unchanged.unwrap_or_else(|| FileState {
+    let fresh = || FileState {
         bytes: file.bytes,
         modified_millis: file.modified_millis,
-        content_id,
+        content_id: content_id.clone(),
         mapping: mapping.digest.clone(),
         piece_rows: run.options.limits.piece_rows,
         sheet: String::new(),
@@ -211,8 +209,17 @@ fn open(
         counts: Counts::default(),
         done: false,
         refused: None,
-    });
-    let journal = Journal::open(&journal, state.journal_bytes, state.open_run.clone()).map_err(Stop::Journal)?;
+    };
+    let mut state = unchanged.unwrap_or_else(fresh);
+    let journal = match Journal::open(&journal, state.journal_bytes, state.open_run.clone()) {
+        // Somebody has taken the journal away: reading again from the start restores it, the hub answers as before.
+        Err(error) if error.kind() == std::io::ErrorKind::InvalidData => {
+            state = fresh();
+            Journal::open(&journal, 0, None)
+        }
+        other => other,
+    };
+    let journal = journal.map_err(Stop::Journal)?;
     let ledger = |state| Ledger { item: item.clone(), file: file.name.clone(), journal, state };
     if state.done {
         return Ok((ledger(state), None));
@@ -383,8 +390,7 @@ fn read(mut source: Box<dyn Source>, mapper: Mapper, slots: &mpsc::Sender<Result
             }
         };
         let (done, mapped) = oneshot::channel();
-        let slot =
-            Slot { end: piece.end(), source_bytes: piece.source_bytes(), digest: piece.digest(), mapped };
+        let slot = Slot { end: piece.end(), source_bytes: piece.source_bytes(), digest: piece.digest(), mapped };
         if slots.blocking_send(Ok(slot)).is_err() {
             return;
         }

@@ -7,6 +7,9 @@ use minqiao_connector_api::source::Limits;
 
 use super::parse::Format;
 
+/// Lines that one record may take: bounds the work that a lost quotation mark causes.
+const LINES_MAX: u32 = 1000;
+
 /// What stands at the beginning of some bytes.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Cut {
@@ -16,6 +19,8 @@ pub(super) enum Cut {
     Record { end: usize, next: usize, lines: u32 },
     /// A line that must be refused; reading goes on with the next line.
     Broken { end: usize, next: usize, kind: FaultKind },
+    /// A line that is longer than a record may be and whose end is not in sight.
+    Endless,
 }
 
 /// Cuts records; see [`super`] for the rules.
@@ -54,7 +59,7 @@ impl Splitter {
         match memchr2(b'\n', b'"', window) {
             Some(at) if window[at] == b'\n' => self.line(bytes, at),
             Some(_) => self.quoted(bytes, ended),
-            None if bytes.len() > self.record_bytes => self.oversize(bytes, ended),
+            None if bytes.len() > self.record_bytes => self.broken(bytes, ended, FaultKind::Oversize),
             None if ended => self.last_line(bytes),
             None => Cut::More,
         }
@@ -78,13 +83,9 @@ impl Splitter {
                 Cut::Broken { end: end.min(self.record_bytes), next: newline + 1, kind }
             }
             None if ended => Cut::Broken { end: bytes.len().min(self.record_bytes), next: bytes.len(), kind },
+            None if bytes.len() > self.record_bytes => Cut::Endless,
             None => Cut::More,
         }
-    }
-
-    /// A line beyond the limit. Its end may be far away: the caller reads on until it is found.
-    fn oversize(&self, bytes: &[u8], ended: bool) -> Cut {
-        self.broken(bytes, ended, FaultKind::Oversize)
     }
 
     /// A record with a quotation mark somewhere: walks it field by field.
@@ -96,7 +97,13 @@ impl Splitter {
         loop {
             // At the beginning of a field.
             if bytes.get(at) == Some(&b'"') {
+                let lines_before = lines;
                 match self.closing(bytes, at + 1, &mut lines) {
+                    // A mark that lost its partner finds the opening mark of a later row: text follows at once.
+                    Closing::At(after) if lines > lines_before && self.goes_on(bytes, after) => {
+                        return self.broken(bytes, ended, FaultKind::Unbalanced);
+                    }
+                    Closing::At(after) if after == bytes.len() && !ended => return Cut::More,
                     Closing::At(after) => at = after,
                     Closing::TooLong => return self.broken(bytes, ended, FaultKind::Oversize),
                     Closing::Missing if ended => return self.broken(bytes, ended, FaultKind::Unbalanced),
@@ -121,6 +128,11 @@ impl Splitter {
                 None => return Cut::More,
             }
         }
+    }
+
+    /// Whether a cell goes on behind its closing quotation mark.
+    fn goes_on(&self, bytes: &[u8], after: usize) -> bool {
+        bytes.get(after).is_some_and(|b| *b != self.separator && !matches!(b, b'\r' | b'\n'))
     }
 
     fn finish(&self, bytes: &[u8], ended: bool, newline: usize, fields: usize, lines: u32) -> Cut {
@@ -163,8 +175,11 @@ impl Splitter {
         while let Some(found) = memchr2(b'"', b'\n', bytes.get(at..limit).unwrap_or_default()) {
             at += found;
             if bytes[at] == b'\n' {
-                *lines = lines.saturating_add(1);
+                *lines += 1;
                 at += 1;
+                if *lines > LINES_MAX {
+                    return Closing::TooLong;
+                }
             } else if bytes.get(at + 1) == Some(&b'"') {
                 at += 2;
             } else {

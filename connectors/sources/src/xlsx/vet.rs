@@ -80,7 +80,8 @@ pub(super) fn vet(path: &Path, limits: &Limits) -> Result<(), Verdict> {
         if !name.ends_with(".xml") && !name.ends_with(".rels") {
             continue;
         }
-        let limit = if name.ends_with("sharedstrings.xml") { limits.shared_strings_bytes } else { limits.workbook_bytes };
+        let limit =
+            if name.ends_with("sharedstrings.xml") { limits.shared_strings_bytes } else { limits.workbook_bytes };
         total += inflate(&mut part, limit.min(limits.workbook_bytes - total))?;
     }
     Ok(())
@@ -102,8 +103,8 @@ fn inflate(part: &mut impl Read, limit: u64) -> Result<u64, Verdict> {
             return Err(too_large());
         }
         let chunk = &buffer[..count];
-        let unusual = (last == b'<' && chunk[0] == b'!')
-            || memchr_iter(b'!', chunk).any(|at| at > 0 && chunk[at - 1] == b'<');
+        let unusual =
+            (last == b'<' && chunk[0] == b'!') || memchr_iter(b'!', chunk).any(|at| at > 0 && chunk[at - 1] == b'<');
         if unusual {
             return Err(damaged());
         }

@@ -49,7 +49,8 @@ async fn every_row_ends_as_the_truth_says() {
     let root = tempfile::tempdir().unwrap();
     let options = CityOptions { residents: 600, seed: 7, ..CityOptions::default() };
     let summary = generate(root.path(), &options, &|_| {}).unwrap();
-    let city: serde_json::Value = serde_json::from_slice(&std::fs::read(root.path().join("city.json")).unwrap()).unwrap();
+    let city: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(root.path().join("city.json")).unwrap()).unwrap();
     let today = city["today"].as_str().unwrap()[..10].parse().unwrap();
     let hub = Arc::new(MemoryHub::on(today));
     let mut differences = Vec::new();
@@ -81,9 +82,9 @@ async fn every_row_ends_as_the_truth_says() {
 #[test]
 #[ignore = "prints a figure"]
 fn mapping_speed() {
+    use minqiao_connector_api::Mapper;
     use minqiao_connector_api::layout::Layout;
     use minqiao_connector_api::source::{Limits, Sources};
-    use minqiao_connector_api::Mapper;
     use minqiao_connector_sources::FileSources;
     use minqiao_core::Clock;
 

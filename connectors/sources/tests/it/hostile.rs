@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use minqiao_connector_api::layout::Layout;
-use minqiao_connector_api::source::{Limits, Source, SourceError, Sources};
 use minqiao_connector_api::Mapper;
+use minqiao_connector_api::layout::Layout;
+use minqiao_connector_api::source::{Limits, SourceError, Sources};
 use minqiao_connector_sources::FileSources;
 use proptest::prelude::*;
 
@@ -50,6 +50,21 @@ fn scrap() -> impl Strategy<Value = Vec<u8>> {
         Just(format!("{}\n", row(2)).into_bytes()),
         proptest::collection::vec(any::<u8>(), 0..40),
     ]
+}
+
+#[test]
+fn a_line_without_end_costs_one_row_and_no_memory() {
+    let limits = Limits { piece_rows: 2, field_bytes: 100, record_bytes: 300, ..Limits::default() };
+    let header = encoding_rs::GBK.encode(HEADER).0.into_owned();
+    let good = encoding_rs::GBK.encode(&row(1)).0.into_owned();
+    for (first, length) in [(b'x', 400), (b'"', 400), (b'x', 5 << 20), (b'"', 5 << 20)] {
+        let mut bytes = [&header[..], b"\n", &good, b"\n"].concat();
+        bytes.push(first);
+        bytes.extend(std::iter::repeat_n(b'y', length));
+        bytes.extend([&b"\n"[..], &good].concat());
+        let found = read(&inmates_csv(), &bytes, &limits).expect("the header is sound");
+        assert_eq!(found, (vec![2, 4], vec![3]), "{length}");
+    }
 }
 
 proptest! {

@@ -148,7 +148,13 @@ impl Gateway for MemoryHub {
 }
 
 /// A run of a department with small pieces and a checkpoint after every answer.
-pub(crate) fn run(department: Department, exports: &Path, state: &Path, hub: Arc<dyn Gateway>, rows: usize) -> ConnectorRun {
+pub(crate) fn run(
+    department: Department,
+    exports: &Path,
+    state: &Path,
+    hub: Arc<dyn Gateway>,
+    rows: usize,
+) -> ConnectorRun {
     ConnectorRun {
         provider: ProviderCode::new(format!("{}.371000", department.code)).unwrap(),
         department: Arc::new(department),
@@ -205,7 +211,11 @@ pub(crate) fn number(n: u32) -> String {
 
 /// A good row of [`inmates`].
 pub(crate) fn row(n: u32) -> String {
-    format!("{n},{},王小明,在押,3702010001,2024-03-01,2027-02-28,,371002,2026-11-{:02} 08:00:00,", number(n), n % 28 + 1)
+    format!(
+        "{n},{},王小明,在押,3702010001,2024-03-01,2027-02-28,,371002,2026-11-{:02} 08:00:00,",
+        number(n),
+        n % 28 + 1
+    )
 }
 
 /// `first-last outcome reason column` of every run of an item.
@@ -248,5 +258,10 @@ pub(crate) fn mapping(department: &Department) -> Arc<Mapping> {
 
 pub(crate) fn file_ref(path: &Path) -> FileRef {
     let bytes = std::fs::metadata(path).unwrap().len();
-    FileRef { path: path.to_owned(), name: path.file_name().unwrap().to_string_lossy().into_owned(), bytes, modified_millis: 0 }
+    FileRef {
+        path: path.to_owned(),
+        name: path.file_name().unwrap().to_string_lossy().into_owned(),
+        bytes,
+        modified_millis: 0,
+    }
 }

@@ -114,10 +114,16 @@ async fn whole_files_are_refused_with_a_reason_and_others_go_on() {
         ("schema_drift", Vec::new()),
         ("schema_drift", gbk(&drift)),
         ("encoding", good.clone().into_bytes()),
-        ("encoding", good.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<u8>>().into_iter().fold(vec![0xff, 0xfe], |mut all, b| {
-            all.push(b);
-            all
-        })),
+        (
+            "encoding",
+            good.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<u8>>().into_iter().fold(
+                vec![0xff, 0xfe],
+                |mut all, b| {
+                    all.push(b);
+                    all
+                },
+            ),
+        ),
         ("encoding", [&[0xef, 0xbb, 0xbf][..], good.as_bytes()].concat()),
         ("encoding", b"PK\x03\x04rest".to_vec()),
     ];

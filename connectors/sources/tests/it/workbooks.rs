@@ -15,12 +15,14 @@ fn workbook(rows: impl FnOnce(&mut rust_xlsxwriter::Worksheet)) -> Vec<u8> {
     sheet.merge_range(0, 0, 0, 9, "服刑人员名册", &Format::new()).unwrap();
     sheet.merge_range(1, 1, 1, 2, "人员", &Format::new()).unwrap();
     sheet.merge_range(1, 5, 1, 7, "刑期", &Format::new()).unwrap();
-    for (at, name) in ["序号", "", "", "状态", "单位", "", "", "", "户籍地", "更新时间"].into_iter().enumerate() {
+    for (at, name) in ["序号", "", "", "状态", "单位", "", "", "", "户籍地", "更新时间"].into_iter().enumerate()
+    {
         if !name.is_empty() {
             sheet.write(1, at as u16, name).unwrap();
         }
     }
-    for (at, name) in [(1, "证件号码"), (2, "姓 名"), (5, "收押日期"), (6, "刑期止日"), (7, "释放日期")] {
+    for (at, name) in [(1, "证件号码"), (2, "姓 名"), (5, "收押日期"), (6, "刑期止日"), (7, "释放日期")]
+    {
         sheet.write(2, at, name).unwrap();
     }
     rows(sheet);
@@ -54,8 +56,13 @@ async fn merged_headers_date_cells_numbers_and_totals_are_understood() {
         sheet.write(10, 1, 6).unwrap();
     });
     let delivered = deliver(inmates(SOURCE), "a.xlsx", &bytes).await;
-    let wanted = ["4-7 accepted", "9-9 quarantined precision_loss 人员/证件号码", "10-10 quarantined invalid_date 刑期/收押日期"];
-    let found: Vec<String> = outcomes(&delivered.report).iter().map(|l| l.replace("人员/", "").replace("刑期/", "")).collect();
+    let wanted = [
+        "4-7 accepted",
+        "9-9 quarantined precision_loss 人员/证件号码",
+        "10-10 quarantined invalid_date 刑期/收押日期",
+    ];
+    let found: Vec<String> =
+        outcomes(&delivered.report).iter().map(|l| l.replace("人员/", "").replace("刑期/", "")).collect();
     let wanted: Vec<String> = wanted.iter().map(|l| l.replace("人员/", "").replace("刑期/", "")).collect();
     assert_eq!(found, wanted, "{:?}", delivered.report);
     assert_eq!(delivered.report.items[0].files[0].sheet, "名册");
