@@ -34,7 +34,7 @@ pub(super) struct ItemPlan {
     pub(super) amounts: Vec<usize>,
     /// (number field, name field) of the first subject.
     pub(super) subject_name: Option<(usize, usize)>,
-    /// Shapes the numbers of a data date into the file's name; kept for the header as well.
+    /// Item number.
     pub(super) no: usize,
 }
 
