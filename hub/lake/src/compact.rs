@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use crate::LakeError;
-use crate::create::{NewFile, Target, create_file};
+use crate::create::{Target, create_file};
 use crate::files::FilePlace;
 use crate::index::{ColumnEntries, FileEntries, file_id};
 use crate::lake::Lake;
@@ -234,7 +234,7 @@ impl Lake {
             let id = format!("fold/{child}");
             transactions.push((id.clone(), tables.current.transaction(&id).await?, target));
         }
-        let made: Vec<NewFile> = futures::stream::iter(children)
+        let made: Vec<Vec<DataFile>> = futures::stream::iter(children)
             .map(|bucket| {
                 let place = Target::Current { bucket, folded: target };
                 self.merge_into(tables, place, LeadRange::of_bucket(bucket), Keep::Greatest, sources.clone())
@@ -242,7 +242,7 @@ impl Lake {
             .buffer_unordered(self.options.encoders.max(1))
             .try_collect()
             .await?;
-        self.commit_made(tables, &tables.current, made, files, transactions, true).await
+        self.commit_made(&tables.current, made.concat(), files, transactions, true).await
     }
 
     /// Puts small files of one day together: of the tail, or of what is folded. Answers true when it did.
@@ -271,7 +271,7 @@ impl Lake {
         let made = self.merge_into(tables, Target::Changes(date), LeadRange::ALL, Keep::All, sources).await?;
         let transaction =
             (COMPACTION.to_owned(), tables.changes.transaction(COMPACTION).await?, picture.changes.version);
-        self.commit_made(tables, &tables.changes, vec![made], removed, vec![transaction], false).await?;
+        self.commit_made(&tables.changes, made, removed, vec![transaction], false).await?;
         let elapsed = self.clock.monotonic().saturating_sub(started);
         self.metrics.compaction_seconds.with_label_values(&["changes"]).observe(elapsed.as_secs_f64());
         self.show_files(tables);
@@ -285,7 +285,7 @@ impl Lake {
         range: LeadRange,
         keep: Keep,
         sources: Vec<FilePlace>,
-    ) -> Result<NewFile, LakeError> {
+    ) -> Result<Vec<DataFile>, LakeError> {
         let spec = MergeSpec {
             layout: Arc::clone(&tables.layout),
             columns: (0..tables.layout.schema.fields().len()).collect(),
@@ -297,27 +297,21 @@ impl Lake {
         let _slot = self.upkeep.slots.acquire().await.map_err(|_| LakeError::Task)?;
         let scans = Arc::clone(&self.scans);
         let rows = move || Merge::of_files(spec, &sources, &scans.opener);
-        create_file(tables, target, self.clock.now(), self.options.sync, rows).await
+        let new = create_file(tables, target, self.clock.now(), self.options.sync, rows).await?;
+        // Indexed before it is visible, so that no lookup need search it, and at once, so that a fold into many files
+        // does not hold the entries of all.
+        self.index_files(tables, vec![new]).await
     }
 
     async fn commit_made(
         &self,
-        tables: &Arc<ItemTables>,
         table: &crate::table::Table,
-        made: Vec<NewFile>,
+        added: Vec<DataFile>,
         removed: Vec<Arc<DataFile>>,
         transactions: Vec<(String, Option<i64>, i64)>,
         data_change: bool,
     ) -> Result<(), LakeError> {
-        let commit = Commit {
-            added: made.iter().map(|new| new.file.clone()).collect(),
-            removed,
-            transactions,
-            data_change,
-            now: self.clock.now().0,
-        };
-        // Indexed before they are visible: the first lookup after the commit need not search them.
-        self.index_files(tables, made).await?;
+        let commit = Commit { added, removed, transactions, data_change, now: self.clock.now().0 };
         let outcome = table.commit(&commit).await;
         if !matches!(outcome, Err(LakeError::Log { .. } | LakeError::Store(_))) {
             commit.added.iter().for_each(|file| table.end_file(&file.path));

@@ -33,7 +33,7 @@ use crate::index::file_id;
 use crate::lake::Lake;
 use crate::layout::{ItemLayout, conform};
 use crate::snapshot::ItemTables;
-use crate::table::Commit;
+use crate::table::{Commit, DataFile};
 
 /// Prefix of the topics that belong to items.
 const TOPIC_PREFIX: &str = "minqiao.";
@@ -520,7 +520,7 @@ impl Committer {
         }
         self.lake.upkeep.touched(item, self.lake.clock.monotonic());
         self.lake.progress.announce();
-        self.lake.index_files(&self.tables, encoded.files).await
+        self.lake.index_files(&self.tables, encoded.files).await.map(|_| ())
     }
 
     /// Repeats a commit whose outcome is unknown until it is known (LAKE-2): each attempt first reads the log and
@@ -547,14 +547,23 @@ impl Committer {
 }
 
 impl Lake {
-    /// Adds files to the point index.
-    pub(crate) async fn index_files(&self, tables: &ItemTables, files: Vec<NewFile>) -> Result<(), LakeError> {
+    /// Adds files to the point index; answers them without their entries.
+    pub(crate) async fn index_files(
+        &self,
+        tables: &ItemTables,
+        files: Vec<NewFile>,
+    ) -> Result<Vec<DataFile>, LakeError> {
         let (index, layout) = (Arc::clone(&self.index), Arc::clone(&tables.layout));
         let indexing = tokio::task::spawn_blocking(move || {
-            files.into_iter().try_for_each(|new| match file_id(&new.file.path) {
-                Some(file) => index.add(&layout, file, new.entries),
-                None => Ok(()),
-            })
+            files
+                .into_iter()
+                .map(|new| {
+                    if let Some(file) = file_id(&new.file.path) {
+                        index.add(&layout, file, new.entries)?;
+                    }
+                    Ok(new.file)
+                })
+                .collect()
         });
         indexing.await.map_err(|_| LakeError::Task)?
     }
