@@ -16,9 +16,8 @@ pub(crate) fn coverage(case: &Case<'_>, person: Citizen) -> u128 {
             && row.valid_from <= case.q
             && row.valid_until.is_none_or(|until| until >= case.q)
             && row.revoked_at.is_none_or(|at| at > case.as_of);
-        let this_case = bound.is_none_or(|declared| {
-            case.text(declared.authorization_no) == case.text(row.authorization_no)
-        });
+        let this_case =
+            bound.is_none_or(|declared| case.text(declared.authorization_no) == case.text(row.authorization_no));
         if in_force && (by_self || by_agent) && this_case {
             covered |= scope(case.text(row.scope_codes));
         }

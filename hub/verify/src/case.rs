@@ -465,9 +465,9 @@ impl<'a> Case<'a> {
     pub(crate) fn register(&self, person: Citizen) -> Option<&'a HouseholdRegisterMember> {
         let card = self.card(person);
         *card.register.get_or_init(|| {
-            self.rows::<HouseholdRegisterMember>(person).into_iter().max_by_key(|row| {
-                (row.updated_at, self.text(row.household_no), std::cmp::Reverse(row.citizen_id))
-            })
+            self.rows::<HouseholdRegisterMember>(person)
+                .into_iter()
+                .max_by_key(|row| (row.updated_at, self.text(row.household_no), std::cmp::Reverse(row.citizen_id)))
         })
     }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::calendar::{Day, Month};
 use crate::case::Case;
 use crate::discrepancies::is_orphan;
 use crate::exact::Exact;
@@ -10,7 +11,6 @@ use crate::items::{
     ChronicDiseaseQualification, DisabilityCertificate, EmploymentRegistration, ExtremePovertySupport,
     PublicWelfarePost, SubsistenceAllowanceHousehold, SubsistenceAllowanceMember, UnemploymentRegistration,
 };
-use crate::calendar::{Day, Month};
 use crate::members::Household;
 use crate::monetary::Monetary;
 use crate::number::Citizen;
@@ -327,9 +327,8 @@ impl Grounds<'_, '_> {
 }
 
 pub(crate) fn guaranteed(case: &Case<'_>, person: Citizen) -> bool {
-    let refused = |row: &&UnemploymentRegistration| {
-        i64::from(row.job_refusal_count.unwrap_or(0)) >= case.settings.max_refusals
-    };
+    let refused =
+        |row: &&UnemploymentRegistration| i64::from(row.job_refusal_count.unwrap_or(0)) >= case.settings.max_refusals;
     !(case.settings.refusal_stops && case.in_force::<UnemploymentRegistration>(person).iter().any(refused))
 }
 
@@ -353,9 +352,9 @@ fn no_labour_capacity(case: &Case<'_>, person: Citizen) -> bool {
             let ty = row.disability_type_code.to_string();
             let grade = row.disability_grade_code.to_string();
             match row.multi_detail.map(|text| case.text(text)).filter(|_| ty == "7") {
-                Some(detail) => detail.split(';').any(|part| {
-                    part.split_once(':').is_some_and(|(ty, grade)| incapable(ty.trim(), grade.trim()))
-                }),
+                Some(detail) => detail
+                    .split(';')
+                    .any(|part| part.split_once(':').is_some_and(|(ty, grade)| incapable(ty.trim(), grade.trim()))),
                 None if ty == "7" => grade == "1" || grade == "2",
                 None => incapable(&ty, &grade),
             }

@@ -7,8 +7,8 @@ use minqiao_schemas::{Cadence, Catalogue, ExchangeMode};
 
 use crate::calendar::Day;
 use crate::case::{Case, Inputs, Known};
-use crate::cell::Show;
 use crate::categories::{Category, Grounds, Totals};
+use crate::cell::Show;
 use crate::discrepancies::{self, Found};
 use crate::expenditure::Rigid;
 use crate::fact_map::{FactKind, FactMap, MapError, Rules};
@@ -133,7 +133,7 @@ impl Engine {
         case.touched()
     }
 
-    fn open<'a>(&'a self, world: &World<'a>, run: &Run) -> Result<(Case<'a>, String, String), RunError> {
+    pub(crate) fn open<'a>(&'a self, world: &World<'a>, run: &Run) -> Result<(Case<'a>, String, String), RunError> {
         let World { facts, inputs, parameters, show } = *world;
         let application = facts.application(&run.application_no, run.as_of.0).ok_or(RunError::ApplicationUnknown)?;
         let base = run.reverify_on.unwrap_or_else(|| Day::of(application.applied_at));
@@ -203,7 +203,8 @@ impl Engine {
         findings.extend(property.findings.iter().cloned());
         findings.extend(property.money.findings.iter().cloned());
         for person in &counted {
-            let operates = case.in_force::<IndividualBusiness>(*person).into_iter().filter(|r| r.entity_status_code.is("1"));
+            let operates =
+                case.in_force::<IndividualBusiness>(*person).into_iter().filter(|r| r.entity_status_code.is("1"));
             for row in operates.filter(|_| income.by_person.get(person).is_some_and(|p| !p.has_business_row)) {
                 let uscc = case.text(row.uscc).to_owned();
                 findings.insert(Finding::of_row("business_income_unknown", IndividualBusiness::NO, uscc, *person));

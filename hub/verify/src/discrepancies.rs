@@ -322,9 +322,9 @@ impl Finder<'_, '_, '_> {
                 if answered || !(case.covers(person, item) || !auth_items(case).contains(&item)) {
                     continue;
                 }
-                let deadline = query.deadline_at.unwrap_or(Timestamp(
-                    query.requested_at.0 + i64::from(case.settings.deadline_days) * 86_400_000,
-                ));
+                let deadline = query
+                    .deadline_at
+                    .unwrap_or(Timestamp(query.requested_at.0 + i64::from(case.settings.deadline_days) * 86_400_000));
                 let silent = Silent { person, item, institution: institution.to_owned(), deadline };
                 if deadline < case.as_of {
                     let subject = self.show(person);

@@ -328,8 +328,10 @@ mod tests {
         assert_eq!(&squared / &huge, huge);
         assert!(squared > huge);
         assert_eq!((squared.clone() - squared).to_string(), "0");
-        assert_eq!(Exact::parse_decimal("12345678901234567890123456789012345678901.5").map(|x| x.money()).as_deref(),
-            Some("12345678901234567890123456789012345678901.50"));
+        assert_eq!(
+            Exact::parse_decimal("12345678901234567890123456789012345678901.5").map(|x| x.money()).as_deref(),
+            Some("12345678901234567890123456789012345678901.50")
+        );
     }
 
     #[test]

@@ -47,7 +47,8 @@ impl Rigid {
             let mut years: BTreeMap<Month, (Exact, Exact)> = BTreeMap::new();
             let tuition = case.rules.of(56).fact("tuition");
             for row in case.rows::<StudentEnrolment>(*person) {
-                let counts = tuition.passes(row, &case.settings) && case.settings.education_stages.contains(&row.stage_code);
+                let counts =
+                    tuition.passes(row, &case.settings) && case.settings.education_stages.contains(&row.stage_code);
                 if let Some(year) = academic_year(case.text(row.academic_year)).filter(|y| counts && window.holds(*y)) {
                     let entry = years.entry(year).or_default();
                     entry.0 = &entry.0 + &or_zero(row.annual_tuition);

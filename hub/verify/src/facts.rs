@@ -134,7 +134,6 @@ impl<T: Row> Table<T> {
     pub(crate) fn all(&self) -> &[Entry<T>] {
         &self.entries
     }
-
 }
 
 /// What is done alike to every item's table.
@@ -325,9 +324,7 @@ impl Facts {
             let columns = shape
                 .fields
                 .iter()
-                .map(|field| {
-                    Column::of(batch, field).map_err(|_| LoadError::Cell { item: shape.item, field, row: 0 })
-                })
+                .map(|field| Column::of(batch, field).map_err(|_| LoadError::Cell { item: shape.item, field, row: 0 }))
                 .collect::<Result<Vec<_>, _>>()?;
             table.append(&columns, of_batch, arena).map_err(|(field, row)| LoadError::Cell {
                 item: shape.item,
@@ -388,10 +385,7 @@ impl Facts {
 
     fn slice(arenas: &[Arena], text: Text) -> &str {
         let from = text.offset as usize;
-        arenas
-            .get(usize::from(text.item))
-            .and_then(|a| a.bytes.get(from..from + text.len as usize))
-            .unwrap_or_default()
+        arenas.get(usize::from(text.item)).and_then(|a| a.bytes.get(from..from + text.len as usize)).unwrap_or_default()
     }
 
     /// The characters of a text.

@@ -106,7 +106,8 @@ impl CaseFolder {
                 rows.push(item_rows(item, &file, &text)?);
             }
         }
-        let version = optional(folder, "parameters_version.txt")?.map_or_else(|| "v1".to_owned(), |v| v.trim().to_owned());
+        let version =
+            optional(folder, "parameters_version.txt")?.map_or_else(|| "v1".to_owned(), |v| v.trim().to_owned());
         let parameters = optional(folder, "parameters.json")?.unwrap_or_else(|| "[]".to_owned());
         Ok(Self {
             rows,
@@ -180,9 +181,8 @@ fn check(
         })
         .collect();
     let submitted = batch.project(&provided).map_err(|_| bad(0, "", "columns do not fit".to_owned()))?;
-    let problems = checker
-        .check_batch(&submitted, NaiveDate::MAX)
-        .map_err(|mismatch| bad(0, "", mismatch.to_string()))?;
+    let problems =
+        checker.check_batch(&submitted, NaiveDate::MAX).map_err(|mismatch| bad(0, "", mismatch.to_string()))?;
     if let Some(problem) = problems.first() {
         let line = lines.get(problem.row).map_or(0, |(line, _)| *line);
         let field = problem.field_of(item).map_or("", |f| f.name.as_str());
@@ -193,8 +193,7 @@ fn check(
 
 fn batch(item: &Item, file: &str, lines: &[(usize, &str)]) -> Result<RecordBatch, FolderError> {
     let time = DataType::Timestamp(TimeUnit::Millisecond, Some("+08:00".into()));
-    let mut columns: Vec<(String, Builder)> =
-        item.fields.iter().map(|f| (f.name.clone(), Builder::of(f.ty))).collect();
+    let mut columns: Vec<(String, Builder)> = item.fields.iter().map(|f| (f.name.clone(), Builder::of(f.ty))).collect();
     for name in ENVELOPE {
         let ty = match name {
             envelope::DATA_DATE => FieldType::Date32,
@@ -233,8 +232,11 @@ fn batch(item: &Item, file: &str, lines: &[(usize, &str)]) -> Result<RecordBatch
             (ArrowField::new(name, array.data_type().clone(), true), array)
         })
         .unzip();
-    RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays)
-        .map_err(|_| FolderError::Json { file: file.to_owned(), line: 0, expected: "list of rows" })
+    RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays).map_err(|_| FolderError::Json {
+        file: file.to_owned(),
+        line: 0,
+        expected: "list of rows",
+    })
 }
 
 enum Builder {
@@ -262,7 +264,11 @@ impl Builder {
 
     /// Adds a value, or says what was expected.
     fn push(&mut self, json: &Json) -> Result<(), &'static str> {
-        fn one<T>(json: &Json, read: impl Fn(&Json) -> Option<T>, what: &'static str) -> Result<Option<T>, &'static str> {
+        fn one<T>(
+            json: &Json,
+            read: impl Fn(&Json) -> Option<T>,
+            what: &'static str,
+        ) -> Result<Option<T>, &'static str> {
             if json.is_null() { Ok(None) } else { read(json).map(Some).ok_or(what) }
         }
         match self {
@@ -319,8 +325,11 @@ fn decimal(text: &str, precision: u8, scale: i8) -> Option<i128> {
 fn aliases(folder: &Path) -> Result<ByNumber<Citizen>, FolderError> {
     let file = "aliases.json";
     let Some(text) = optional(folder, file)? else { return Ok(ByNumber::default()) };
-    let map: HashMap<String, String> = serde_json::from_str(&text)
-        .map_err(|_| FolderError::Json { file: file.to_owned(), line: 0, expected: "object of numbers" })?;
+    let map: HashMap<String, String> = serde_json::from_str(&text).map_err(|_| FolderError::Json {
+        file: file.to_owned(),
+        line: 0,
+        expected: "object of numbers",
+    })?;
     map.iter()
         .map(|(old, new)| Some((Citizen::parse(old)?, Citizen::parse(new)?)))
         .collect::<Option<_>>()
@@ -355,8 +364,11 @@ fn query_log(folder: &Path) -> Result<Option<Vec<Query>>, FolderError> {
     let mut log = Vec::new();
     for (at, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
         let line_no = at + 1;
-        let row: Map<String, Json> = serde_json::from_str(line)
-            .map_err(|_| FolderError::Json { file: file.to_owned(), line: line_no, expected: "object" })?;
+        let row: Map<String, Json> = serde_json::from_str(line).map_err(|_| FolderError::Json {
+            file: file.to_owned(),
+            line: line_no,
+            expected: "object",
+        })?;
         let bad = |field: &str, problem: &str| FolderError::Field {
             file: file.to_owned(),
             line: line_no,

@@ -37,8 +37,7 @@ pub(crate) struct TaxRow<'a> {
 impl<'a> TaxRow<'a> {
     fn new(row: &'a IndividualIncomeTax) -> Self {
         let income = row.income_amount.exact();
-        let [cost, social, tax] =
-            [row.cost_amount, row.social_insurance_deduction, row.tax_paid].map(or_zero);
+        let [cost, social, tax] = [row.cost_amount, row.social_insurance_deduction, row.tax_paid].map(or_zero);
         let code = row.income_item_code.to_string();
         let amount = match code.as_str() {
             "01" | "02" | "03" | "04" => (income - social - tax).floor_zero(),
@@ -275,7 +274,8 @@ impl Sum<'_, '_, '_> {
                 continue;
             }
             let central = row.central_basic_amount.exact();
-            let parts = row.local_basic_amount.exact() + row.personal_account_amount.exact() + or_zero(row.other_amount);
+            let parts =
+                row.local_basic_amount.exact() + row.personal_account_amount.exact() + or_zero(row.other_amount);
             if row.total_amount.exact() != &central + &parts {
                 let key = self.case.key(row);
                 self.into.findings.insert(Finding::of_row("sum_mismatch", 31, key, self.person));

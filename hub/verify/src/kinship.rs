@@ -192,7 +192,9 @@ impl<'a> Case<'a> {
         for number in &self.card(person).numbers {
             for link in [Link::BirthMother, Link::BirthFather] {
                 for row in self.linked::<BirthCertificate>(link, *number) {
-                    if fact.passes(row, &self.settings) && self.usable(row) && !found.iter().any(|r| std::ptr::eq(*r, row))
+                    if fact.passes(row, &self.settings)
+                        && self.usable(row)
+                        && !found.iter().any(|r| std::ptr::eq(*r, row))
                     {
                         found.push(row);
                     }
@@ -574,8 +576,7 @@ impl<'c, 'a> Kin<'c, 'a> {
     /// `dependent(p)`.
     pub(crate) fn dependent(&self, person: Citizen) -> bool {
         let case = self.case;
-        case.minor(person)
-            || (self.spouse(person).is_none() && (case.student(person) || case.severe(person)))
+        case.minor(person) || (self.spouse(person).is_none() && (case.student(person) || case.severe(person)))
     }
 
     /// Child c is attributed to parent p (2.4).

@@ -160,8 +160,7 @@ impl RowSource for LakeSource {
         let rows = match ask {
             Ask::Everything => self.collect(item, self.frame(item, as_of)?, &columns_of(item)).await?,
             Ask::Persons { fields, numbers } => {
-                let tokens: Vec<Token> =
-                    numbers.par_iter().map(|n| self.tokens.person_token(&n.to_string())).collect();
+                let tokens: Vec<Token> = numbers.par_iter().map(|n| self.tokens.person_token(&n.to_string())).collect();
                 self.by_persons(item, as_of, fields, &tokens).await?
             }
             Ask::Texts { field, values } => {

@@ -15,7 +15,7 @@
 //! Reading order: [`exact`], [`calendar`], [`number`], [`cell`] (values); [`items`], [`facts`] (rows of the 73 items);
 //! [`fact_map`], [`parameters`] (rules as data); [`case`], `names`, `authorisation` (which rows may be seen);
 //! `standing`, `kinship`, `members`, `obligors` (who); `wage`, `income`, `monetary`, `property`, `expenditure`,
-//! `lookback`, `categories` (figures); `discrepancies`, `finding`; [`compute`], `print`, [`result`] (the whole);
+//! `lookback`, `categories` (figures); `discrepancies`, `finding`; [`compute`], `print`, [`result`], [`evidence`] (the whole);
 //! [`source`], [`lake_source`], [`folder`], [`sealing`], [`throwaway`] (where rows come from); [`report`], [`rendering`].
 
 mod authorisation;
@@ -25,6 +25,7 @@ mod categories;
 pub mod cell;
 pub mod compute;
 mod discrepancies;
+pub mod evidence;
 pub mod exact;
 mod expenditure;
 pub mod fact_map;

@@ -83,11 +83,7 @@ impl Monetary {
 
 impl<'a> Money<'_, 'a> {
     /// Rows of the last batch of every institution, unless a later query was answered with nothing.
-    fn last_batches<T: Row>(
-        &self,
-        person: Citizen,
-        of: impl Fn(&T) -> (&'a str, Timestamp, &'a str),
-    ) -> Vec<&'a T> {
+    fn last_batches<T: Row>(&self, person: Citizen, of: impl Fn(&T) -> (&'a str, Timestamp, &'a str)) -> Vec<&'a T> {
         let rows = self.case.rows::<T>(person);
         let mut last: HashMap<&str, (Timestamp, &str)> = HashMap::new();
         for row in &rows {

@@ -48,9 +48,7 @@ pub(crate) fn obligors(kin: &Kin<'_, '_>, household: &Household) -> Vec<Obligor>
         let mut of_member: BTreeMap<Citizen, Obligor> = BTreeMap::new();
         let mut add = |edges: Vec<Edge>, duty: Duty| {
             for edge in edges {
-                let gone = || {
-                    matches!(case.state(edge.other), Some(State::Dead | State::Missing | State::Emigrated))
-                };
+                let gone = || matches!(case.state(edge.other), Some(State::Dead | State::Missing | State::Emigrated));
                 if !household.counted.contains(&edge.other) && !gone() {
                     let entry = Obligor { person: edge.other, of: *member, duty, levels: edge.levels };
                     of_member.entry(edge.other).or_insert(entry);
@@ -148,10 +146,7 @@ fn own_household(kin: &Kin<'_, '_>, household: &Household, person: Citizen) -> B
             .chain(children.filter(|c| kin.dependent(*c) && kin.attributed(*c, p)))
             .collect();
         for other in next {
-            if !own.contains(&other)
-                && !household.counted.contains(&other)
-                && case.state_of_register(other).is_none()
-            {
+            if !own.contains(&other) && !household.counted.contains(&other) && case.state_of_register(other).is_none() {
                 own.insert(other);
                 open.push(other);
             }
@@ -237,11 +232,8 @@ fn one(kin: &Kin<'_, '_>, registers: &Kin<'_, '_>, household: &Household, entrie
         .map(|entry| {
             let living = kin.children(entry.of).iter().filter(|e| !case.dead(e.other)).count();
             let rate = if living <= 2 { &settings.rate_le2 } else { &settings.rate_ge3 };
-            let pay = if capacity == Capacity::Able && k > 0 {
-                income::per(&(rate * &excess), k) * w
-            } else {
-                Exact::ZERO
-            };
+            let pay =
+                if capacity == Capacity::Able && k > 0 { income::per(&(rate * &excess), k) * w } else { Exact::ZERO };
             (entry.of, rate.clone(), pay)
         })
         .collect();

@@ -120,9 +120,9 @@ fn typed(ty: Type, json: &Json) -> Option<Value> {
         Type::Boolean => Value::Boolean(json.as_bool()?),
         Type::Date => Value::Date(Day::parse(json.as_str()?)?),
         Type::Text => Value::Text(json.as_str()?.to_owned()),
-        Type::Codes => Value::Codes(
-            json.as_array()?.iter().map(|v| v.as_str().map(str::to_owned)).collect::<Option<Vec<_>>>()?,
-        ),
+        Type::Codes => {
+            Value::Codes(json.as_array()?.iter().map(|v| v.as_str().map(str::to_owned)).collect::<Option<Vec<_>>>()?)
+        }
         Type::Bands => Value::Bands(
             json.as_array()?
                 .iter()
@@ -363,8 +363,7 @@ impl<'a> Settings<'a> {
                 _ => None,
             })
             .ok_or(Missing("dibao.standard_monthly"))?;
-        let window =
-            if scheme == "2" { "income.window_months" } else { "income.window_months_nonfarm" };
+        let window = if scheme == "2" { "income.window_months" } else { "income.window_months_nonfarm" };
         let exclusions = r.words("family.local_exclusions");
         Ok(Self {
             parameters,

@@ -70,9 +70,11 @@ impl<'a> Parts<'_, '_, 'a> {
         let automatic = self.category != Category::None
             && !self.discrepancies.list.iter().any(|d| blocking(d.code))
             && !self.not_authorised.keys().any(|p| self.household.counted.contains(p));
-        let unstable = self.household.counted.iter().any(|p| {
-            (18..=59).contains(&case.age(*p)) && !case.severe(*p) && !case.student(*p)
-        });
+        let unstable = self
+            .household
+            .counted
+            .iter()
+            .any(|p| (18..=59).contains(&case.age(*p)) && !case.severe(*p) && !case.student(*p));
         let reverify = if unstable { case.settings.reverify_unstable } else { case.settings.reverify_stable };
         Verification {
             application_no: case.text(case.application.application_no).to_owned(),
@@ -82,11 +84,7 @@ impl<'a> Parts<'_, '_, 'a> {
             county: county.to_owned(),
             scheme: scheme.to_owned(),
             standard_monthly: case.settings.standard.money(),
-            window: WindowOf {
-                from: window.from.first().to_string(),
-                to: window.to.last().to_string(),
-                months: w,
-            },
+            window: WindowOf { from: window.from.first().to_string(), to: window.to.last().to_string(), months: w },
             parameters_version: version.to_owned(),
             members: self.members(),
             excluded: self.excluded(),
@@ -365,9 +363,7 @@ impl<'a> Parts<'_, '_, 'a> {
 
     fn lookback(&self) -> Vec<LookbackOf> {
         let mut list: Vec<_> = self.lookback.iter().map(|l| (l, self.show(l.person))).collect();
-        list.sort_by(|(a, p), (b, q)| {
-            (a.date, a.code, a.item, &a.key, p).cmp(&(b.date, b.code, b.item, &b.key, q))
-        });
+        list.sort_by(|(a, p), (b, q)| (a.date, a.code, a.item, &a.key, p).cmp(&(b.date, b.code, b.item, &b.key, q)));
         let print = |(l, citizen_id): (&Lookback, String)| LookbackOf {
             code: l.code.to_owned(),
             item: self.case().item(l.item).to_owned(),

@@ -13,6 +13,7 @@ use minqiao_vault::{Signer, VaultError};
 use serde::{Deserialize, Serialize};
 use sm3::{Digest, Sm3};
 
+use crate::evidence::Evidence;
 use crate::result::Verification;
 
 /// A signed report.
@@ -30,6 +31,9 @@ pub struct Report {
     pub parameters_version: String,
     /// The result object of computation section 8.
     pub result: Verification,
+    /// The records that the result rests on (D9); empty when the issuer did not ask for them.
+    #[serde(default)]
+    pub evidence: Vec<Evidence>,
     /// SM3 over the canonical JSON of `result`, hexadecimal.
     pub result_sm3: String,
     /// Key that signed.
@@ -59,12 +63,23 @@ pub fn result_sm3(result: &Verification) -> String {
 impl Report {
     /// Issues a report.
     pub fn issue(result: Verification, issue: Issue, signer: &Signer) -> Result<Self, VaultError> {
+        Self::issue_cited(result, Vec::new(), issue, signer)
+    }
+
+    /// Issues a report that names the records it rests on.
+    pub fn issue_cited(
+        result: Verification,
+        evidence: Vec<Evidence>,
+        issue: Issue,
+        signer: &Signer,
+    ) -> Result<Self, VaultError> {
         let mut report = Self {
             report_no: issue.report_no,
             issued_at: issue.issued_at.to_string(),
             issuer: issue.issuer,
             lake_versions: issue.lake_versions,
             parameters_version: result.parameters_version.clone(),
+            evidence,
             result_sm3: result_sm3(&result),
             result,
             key_id: signer.key_id(),

@@ -23,13 +23,8 @@ fn sealed_batch(
     batch: &RecordBatch,
     head: &BatchEnvelope,
 ) -> Result<RecordBatch, VaultError> {
-    let given = [
-        envelope::SOURCE_UPDATED_AT,
-        envelope::RECEIVED_AT,
-        envelope::DATA_DATE,
-        envelope::OP,
-        envelope::CONTENT_HASH,
-    ];
+    let given =
+        [envelope::SOURCE_UPDATED_AT, envelope::RECEIVED_AT, envelope::DATA_DATE, envelope::OP, envelope::CONTENT_HASH];
     let submitted: Vec<usize> = (0..batch.num_columns())
         .filter(|at| {
             let name = batch.schema_ref().field(*at).name().as_str();

@@ -17,6 +17,7 @@ use crate::calendar::Day;
 use crate::case::{Inputs, KIN_ITEMS, KIN_ITEMS_MORE};
 use crate::cell::Show;
 use crate::compute::{Engine, Run, RunError, World};
+use crate::evidence::Evidence;
 use crate::facts::{Facts, LoadError, Versions};
 use crate::items::{Row, SubsistenceAllowanceMember, fields_read, item_no};
 use crate::number::Citizen;
@@ -282,13 +283,23 @@ pub async fn verify_one(
     question: &Question<'_>,
     run: &Run,
 ) -> Result<Result<Verification, RunError>, SourceError> {
+    verify_one_cited(source, question, run).await.map(|(result, _)| result)
+}
+
+/// Verifies one application and tells the records that the result rests on.
+pub async fn verify_one_cited(
+    source: &dyn RowSource,
+    question: &Question<'_>,
+    run: &Run,
+) -> Result<(Result<Verification, RunError>, Vec<Evidence>), SourceError> {
     let numbers = [run.application_no.clone()];
     let mut gathered = Gathered::open(source, question, run.as_of, Some(&numbers)).await?;
     gathered.close(question, std::slice::from_ref(run)).await?;
     for _ in 0..ROUNDS_MAX {
         let (result, touched) = question.engine.run(&question.world(&gathered.facts), run);
         if !gathered.load(touched).await? {
-            return Ok(result);
+            let evidence = question.engine.evidence(&question.world(&gathered.facts), run);
+            return Ok((result, evidence));
         }
     }
     Err(SourceError::Endless)

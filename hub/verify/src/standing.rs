@@ -59,10 +59,8 @@ impl Case<'_> {
                 let fact = self.rules.of(23).main();
                 fact.passes(row, &self.settings).then(|| fact.day(row)).flatten()
             });
-            let cremated = self
-                .rows::<CremationRecord>(person)
-                .into_iter()
-                .filter_map(|row| self.rules.of(19).main().day(row));
+            let cremated =
+                self.rows::<CremationRecord>(person).into_iter().filter_map(|row| self.rules.of(19).main().day(row));
             let day = cancelled.chain(cremated).filter(|day| *day <= self.q).min();
             let by_status = self.person_status(person, "2");
             if day.is_some() || by_status { Some(day) } else { None }
@@ -177,17 +175,15 @@ impl Case<'_> {
             let rows = self.rows::<StudentEnrolment>(person);
             let mut enrolled = rows.into_iter().filter(|row| self.enrolled_by(row)).peekable();
             let any = enrolled.peek().is_some();
-            let undergraduate = enrolled.any(|row| {
-                ["1", "2", "3", "4", "5", "6", "7", "9"].iter().any(|stage| row.stage_code.is(stage))
-            });
+            let undergraduate = enrolled
+                .any(|row| ["1", "2", "3", "4", "5", "6", "7", "9"].iter().any(|stage| row.stage_code.is(stage)));
             (any, undergraduate)
         })
     }
 
     fn enrolled_by(&self, row: &StudentEnrolment) -> bool {
-        let in_year = academic_year(self.text(row.academic_year)).is_some_and(|september| {
-            september.first() <= self.q && self.q <= Month(september.0 + 11).last()
-        });
+        let in_year = academic_year(self.text(row.academic_year))
+            .is_some_and(|september| september.first() <= self.q && self.q <= Month(september.0 + 11).last());
         row.is_full_time
             && row.enrol_status_code.is("1")
             && row.enrolled_on <= self.q

@@ -6,9 +6,7 @@ use crate::calendar::{Month, Window};
 use crate::case::Case;
 use crate::exact::Exact;
 use crate::income::{TaxRow, per};
-use crate::items::{
-    EmploymentRegistration, PensionContribution, ProvidentFundAccount, PublicWelfarePost,
-};
+use crate::items::{EmploymentRegistration, PensionContribution, ProvidentFundAccount, PublicWelfarePost};
 use crate::number::Citizen;
 
 /// Wage of one person and month.
@@ -87,8 +85,10 @@ pub(crate) fn wages<'a>(case: &Case<'a>, person: Citizen, window: Window, taxes:
         }
     }
     for (j, (item, _)) in LOWER.into_iter().enumerate() {
-        let both: Vec<_> =
-            lower[j].iter().filter_map(|(month, b)| first.get(month).filter(|l| l.rows).map(|l| (&l.gross, b))).collect();
+        let both: Vec<_> = lower[j]
+            .iter()
+            .filter_map(|(month, b)| first.get(month).filter(|l| l.rows).map(|l| (&l.gross, b)))
+            .collect();
         if !both.is_empty() {
             let a = both.iter().map(|(a, _)| (*a).clone()).sum();
             let b = both.iter().map(|(_, b)| (*b).clone()).sum();

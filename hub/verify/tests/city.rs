@@ -38,5 +38,11 @@ fn the_sample_city_gives_its_expected_answers() {
         }
     }
     std::fs::write(std::env::temp_dir().join("minqiao-city-60.actual.ndjson"), actual.join("\n") + "\n").unwrap();
-    assert!(wrong.is_empty(), "{} of {} runs differ, first: {:?}", wrong.len(), expected.len(), &wrong[..wrong.len().min(5)]);
+    assert!(
+        wrong.is_empty(),
+        "{} of {} runs differ, first: {:?}",
+        wrong.len(),
+        expected.len(),
+        &wrong[..wrong.len().min(5)]
+    );
 }

@@ -156,7 +156,8 @@ fn complete(item: &Item, row: &Map<String, Json>, numbers: &HashMap<String, Stri
                         filler(item, &field.name, field.ty)
                     };
                 }
-                let repeats = ["pay_month", "tax_period", "contribution_month", "as_of_date"].contains(&field.name.as_str());
+                let repeats =
+                    ["pay_month", "tax_period", "contribution_month", "as_of_date"].contains(&field.name.as_str());
                 if times > 1 && repeats {
                     value = later(&value, n);
                 }
@@ -200,8 +201,11 @@ fn answer(engine: &Engine, part: &Part, order: u64) -> Json {
         add("declared_household_member", &row);
     }
     for name in part.persons.keys().filter(|name| !part.unauthorised.contains(name)) {
-        add("verification_authorization", &object(json!({"grantor_citizen_id": name, "authorization_no":
-            format!("Z-{name}"), "sign_method_code": "4", "agent_citizen_id": "a"})));
+        add(
+            "verification_authorization",
+            &object(json!({"grantor_citizen_id": name, "authorization_no":
+            format!("Z-{name}"), "sign_method_code": "4", "agent_citizen_id": "a"})),
+        );
     }
     for (code, list) in &part.rows {
         for row in list {
@@ -294,7 +298,9 @@ fn check(id: &str, case: usize, result: &Json, expect: &BTreeMap<String, Json>, 
             Some(words) if words.contains_key("has") || words.contains_key("lacks") => {
                 let list = entries(&found);
                 entries(words.get("has").unwrap_or(&Json::Null)).iter().all(|e| list.iter().any(|f| holds(f, e)))
-                    && entries(words.get("lacks").unwrap_or(&Json::Null)).iter().all(|e| !list.iter().any(|f| holds(f, e)))
+                    && entries(words.get("lacks").unwrap_or(&Json::Null))
+                        .iter()
+                        .all(|e| !list.iter().any(|f| holds(f, e)))
             }
             _ => found == *expected,
         };

@@ -10,8 +10,8 @@ use minqiao_verify::compute::{Engine, World};
 use minqiao_verify::folder::CaseFolder;
 use minqiao_verify::lake_source::LakeSource;
 use minqiao_verify::number::Citizen;
-use minqiao_verify::report::{Issue, Report};
 use minqiao_verify::rendering::{RenderOptions, html, text};
+use minqiao_verify::report::{Issue, Report};
 use minqiao_verify::source::{Question, verify_all, verify_one, verify_runs};
 use minqiao_verify::throwaway::lake_of;
 
@@ -21,7 +21,8 @@ async fn a_lake_answers_as_its_folder() {
     let case = CaseFolder::read(&folder).unwrap();
     let home = tempfile::tempdir().unwrap();
     let vault = Vault::open(VaultOptions::at(home.path().join("keys"))).unwrap();
-    let lake = lake_of(&case.rows, &vault.sealer(), &home.path().join("lake"), Arc::new(SystemClock::new())).await.unwrap();
+    let lake =
+        lake_of(&case.rows, &vault.sealer(), &home.path().join("lake"), Arc::new(SystemClock::new())).await.unwrap();
     let engine = Engine::new().unwrap();
     let show = |number: Citizen| number.to_string();
     let question = Question { engine: &engine, inputs: &case.inputs, parameters: &case.parameters, show: &show };
