@@ -65,7 +65,9 @@ pub fn case_folder(dir: &Path, options: &CityOptions) -> Result<(), CityError> {
                 if fresh { write_rows(dir, &mut files, rows) } else { Ok(()) }
             };
             failed = std::mem::replace(&mut failed, Ok(())).and_then(|()| step());
-            runs.push(json!({"application_no": truth.application_no, "as_of": print_ts(truth::as_of()), "reverify_on": null}));
+            runs.push(
+                json!({"application_no": truth.application_no, "as_of": print_ts(truth::as_of()), "reverify_on": null}),
+            );
         });
         failed?;
     }
@@ -100,14 +102,28 @@ fn object(entry: &Entry) -> Json {
     let Row { values, source_updated_at, data_date, delete, .. } = &entry.row;
     let mut object = Map::new();
     let name_field = item.fields.iter().position(|f| {
-        ["full_name", "owner_name", "holder_name", "party_name", "buyer_name", "contractor_name", "operator_name", "applicant_name", "head_name", "grantor_name", "newborn_name"]
-            .contains(&f.name.as_str())
+        [
+            "full_name",
+            "owner_name",
+            "holder_name",
+            "party_name",
+            "buyer_name",
+            "contractor_name",
+            "operator_name",
+            "applicant_name",
+            "head_name",
+            "grantor_name",
+            "newborn_name",
+        ]
+        .contains(&f.name.as_str())
     });
     for (i, (field, value)) in item.fields.iter().zip(values).enumerate() {
         let value = match (value, field.ty) {
             (Value::Null, _) => continue,
             (Value::Text(_), _)
-                if Some(i) == name_field && entry.delivery == Delivery::Misnamed && entry.item != ResidentIdentity::NO =>
+                if Some(i) == name_field
+                    && entry.delivery == Delivery::Misnamed
+                    && entry.item != ResidentIdentity::NO =>
             {
                 json!(STRANGER)
             }
@@ -135,5 +151,9 @@ fn decimal(n: i128, scale: u8) -> String {
     let unit = 10i128.pow(u32::from(scale));
     let sign = if n < 0 { "-" } else { "" };
     let (whole, part) = (n.abs() / unit, n.abs() % unit);
-    if scale == 0 { format!("{sign}{whole}") } else { format!("{sign}{whole}.{part:0width$}", width = usize::from(scale)) }
+    if scale == 0 {
+        format!("{sign}{whole}")
+    } else {
+        format!("{sign}{whole}.{part:0width$}", width = usize::from(scale))
+    }
 }

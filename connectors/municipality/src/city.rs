@@ -104,8 +104,8 @@ const INDUSTRIES: [(&str, &str, i64); 12] = [
 ];
 
 const WORDS: [&str; 24] = [
-    "海诚", "鲁东", "华泰", "金岭", "蓝湾", "恒信", "鑫源", "远洋", "东晟", "瑞丰", "新港", "天元", "宏达", "永昌", "百盛", "安泰", "昆嵛", "福海", "盛隆",
-    "润和", "启明", "国泰", "泓泽", "广源",
+    "海诚", "鲁东", "华泰", "金岭", "蓝湾", "恒信", "鑫源", "远洋", "东晟", "瑞丰", "新港", "天元", "宏达", "永昌",
+    "百盛", "安泰", "昆嵛", "福海", "盛隆", "润和", "启明", "国泰", "泓泽", "广源",
 ];
 
 /// GB/T 4754 code of an industry by index, with its word.
@@ -142,7 +142,11 @@ impl City {
                     format!("{}{brand}{word}有限公司", seat.place.name)
                 };
                 Employer {
-                    uscc: shared(number::credit(if public { "12" } else { "91" }, seat.place.code, 1_000_003 * (i + 1))),
+                    uscc: shared(number::credit(
+                        if public { "12" } else { "91" },
+                        seat.place.code,
+                        1_000_003 * (i + 1),
+                    )),
                     name: shared(name),
                     wage: if public { 680_000 } else { wage + chance.around(0, 60_000) },
                     fund: public || chance.percent(45),

@@ -11,13 +11,8 @@ const VIN_ALPHABET: &[u8; 33] = b"0123456789ABCDEFGHJKLMNPRSTUVWXYZ";
 /// Citizen number of (division, birth date, sequence 0 to 999); an odd sequence is a man's.
 #[must_use]
 pub(crate) fn citizen(division: u32, birth: NaiveDate, sequence: u32) -> String {
-    let mut number = format!(
-        "{division:06}{:04}{:02}{:02}{:03}",
-        birth.year(),
-        birth.month(),
-        birth.day(),
-        sequence.min(999)
-    );
+    let mut number =
+        format!("{division:06}{:04}{:02}{:02}{:03}", birth.year(), birth.month(), birth.day(), sequence.min(999));
     let sum: u32 = number.bytes().zip(CITIZEN_WEIGHTS).map(|(b, w)| u32::from(b - b'0') * w).sum();
     number.push(b"10X98765432"[(sum % 11) as usize] as char);
     number
@@ -79,7 +74,13 @@ pub(crate) fn vin(maker: &str, serial: u64) -> String {
 /// Real-estate unit: county, cadastral area and parcel, `F` and a building unit of eight digits.
 #[must_use]
 pub(crate) fn real_estate_unit(town: u64, serial: u64) -> String {
-    format!("{:09}{:03}GB{:05}F{:08}", town % 1_000_000_000, serial / 5_000_000 % 1000, serial / 50 % 100_000, serial % 100_000_000)
+    format!(
+        "{:09}{:03}GB{:05}F{:08}",
+        town % 1_000_000_000,
+        serial / 5_000_000 % 1000,
+        serial / 50 % 100_000,
+        serial % 100_000_000
+    )
 }
 
 #[cfg(test)]

@@ -110,7 +110,8 @@ impl<'a> Scribe<'a> {
             }
         } else if roll < CORRECTED_PER_10K + LATE_PER_10K + DELETED_PER_10K && !kept(T::NO) && !origin.critical {
             let Ts(deleted) = at(TODAY, 60);
-            let delete = Row { delete: true, source_updated_at: deleted.max(updated + 1), data_date: SNAPSHOT, ..row.clone() };
+            let delete =
+                Row { delete: true, source_updated_at: deleted.max(updated + 1), data_date: SNAPSHOT, ..row.clone() };
             self.emit(T::NO, row);
             self.emit(T::NO, delete);
         } else {

@@ -73,14 +73,19 @@ impl RowSink for Inspector {
                 }
                 (Value::Time(ms), FieldType::TimestampMs) => *ms > 0,
                 (Value::Int(_), FieldType::Int32 | FieldType::Int64) | (Value::Bool(_), FieldType::Boolean) => true,
-                (Value::Decimal(n), FieldType::Decimal { precision, .. }) => n.unsigned_abs() < 10u128.pow(u32::from(precision)),
+                (Value::Decimal(n), FieldType::Decimal { precision, .. }) => {
+                    n.unsigned_abs() < 10u128.pow(u32::from(precision))
+                }
                 _ => false,
             };
             if !fits {
                 self.problem(format!("{place} does not fit its type"));
             }
         }
-        self.hash = crate::chance::hash2(self.hash, format!("{row:?}").bytes().fold(0, |h, b| h * 31 % 0xffff_ffff_ffff + u64::from(b)));
+        self.hash = crate::chance::hash2(
+            self.hash,
+            format!("{row:?}").bytes().fold(0, |h, b| h * 31 % 0xffff_ffff_ffff + u64::from(b)),
+        );
         Delivery::Accepted
     }
 }
@@ -169,7 +174,10 @@ fn lives_hang_together() {
                     assert!(age(kin.people[parent].birth, p.birth) >= 15, "a parent is too young");
                 }
                 for job in &p.is.jobs {
-                    assert!(p.death.is_none_or(|d| job.from <= d && job.to.is_some_and(|to| to <= d)), "works after death");
+                    assert!(
+                        p.death.is_none_or(|d| job.from <= d && job.to.is_some_and(|to| to <= d)),
+                        "works after death"
+                    );
                     assert!(age(p.birth, job.from) >= 16, "works as a child");
                     assert!(p.is.custody.is_none_or(|c| !c.holds(TODAY) || job.to.is_some()), "works in custody");
                 }

@@ -17,7 +17,7 @@ mod view;
 use num_rational::Ratio;
 use serde::Serialize;
 
-use crate::{scribe::Entry, row::Text};
+use crate::{row::Text, scribe::Entry};
 
 use self::{kinship::Family, outcome::Outcome, view::View};
 

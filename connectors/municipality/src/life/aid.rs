@@ -44,7 +44,8 @@ impl Teller<'_, '_> {
         if home.members.is_empty() {
             return;
         }
-        let extreme: Vec<usize> = home.members.iter().copied().filter(|p| self.person(*p).is.extreme.is_some()).collect();
+        let extreme: Vec<usize> =
+            home.members.iter().copied().filter(|p| self.person(*p).is.extreme.is_some()).collect();
         for p in &extreme {
             self.extreme(*p);
         }
@@ -244,7 +245,11 @@ impl Teller<'_, '_> {
         let p = home.head;
         let on = self.lately(500);
         let income = self.chance.range(300, 700) * 10_000;
-        let (living, medical, school) = (self.chance.range(150, 300) * 10_000, self.chance.range(80, 400) * 10_000, self.chance.range(0, 90) * 10_000);
+        let (living, medical, school) = (
+            self.chance.range(150, 300) * 10_000,
+            self.chance.range(80, 400) * 10_000,
+            self.chance.range(0, 90) * 10_000,
+        );
         let row = RigidExpenditureHousehold {
             recognition_no: text!("GX{}{:010}", self.seat(p).place.code, self.person(p).serial),
             head_citizen_id: self.id(p),
@@ -488,12 +493,15 @@ impl Teller<'_, '_> {
         let person = self.person(p);
         let Some(d) = person.is.disability.as_ref().filter(|d| d.status == "1") else { return };
         let poor = self.home(p).assisted;
-        for (code, due, amount) in [("01", poor, 18_600), ("02", d.grade <= "2", if d.grade == "1" { 17_400 } else { 14_200 })] {
+        for (code, due, amount) in
+            [("01", poor, 18_600), ("02", d.grade <= "2", if d.grade == "1" { 17_400 } else { 14_200 })]
+        {
             let from = month_first(month_index(days(d.issued, 40)));
             if !due || from > SNAPSHOT || !self.chance.percent(92) {
                 continue;
             }
-            let stop = person.death.map(|x| months(month_first(month_index(x)), 1)).filter(|x| *x <= TODAY && *x > from);
+            let stop =
+                person.death.map(|x| months(month_first(month_index(x)), 1)).filter(|x| *x <= TODAY && *x > from);
             let row = DisabilityTwoSubsidies {
                 citizen_id: person.id.clone(),
                 full_name: person.name.clone(),
@@ -547,7 +555,9 @@ impl Teller<'_, '_> {
         }
         let lost = |q: Option<usize>| q.is_none_or(|q| !self.person(q).alive());
         let held = |q: Option<usize>| {
-            q.is_some_and(|q| self.person(q).is.custody.is_some_and(|c| c.holds(SNAPSHOT)) || self.person(q).is.gone.is_some())
+            q.is_some_and(|q| {
+                self.person(q).is.custody.is_some_and(|c| c.holds(SNAPSHOT)) || self.person(q).is.gone.is_some()
+            })
         };
         let kind = match (lost(person.father), lost(person.mother)) {
             (true, true) => "1",
@@ -589,7 +599,8 @@ impl Teller<'_, '_> {
     fn veteran(&mut self, p: usize) {
         let person = self.person(p);
         let Some(kind) = person.is.veteran.filter(|_| person.is.gone.is_none()) else { return };
-        let recognised = days(SNAPSHOT, -self.chance.range(600, 5_000)).max(months(person.birth, 12 * 19)).min(SNAPSHOT);
+        let recognised =
+            days(SNAPSHOT, -self.chance.range(600, 5_000)).max(months(person.birth, 12 * 19)).min(SNAPSHOT);
         let row = PreferentialTreatmentPerson {
             citizen_id: person.id.clone(),
             full_name: person.name.clone(),

@@ -55,7 +55,8 @@ impl Teller<'_, '_> {
         let late = self.chance.percent(4);
         let applied_on = if late { TODAY } else { days(TODAY, -self.chance.range(1, 28)) };
         let applied = if late { at(TODAY, self.chance.range(6 * 60, 7 * 60 + 40)) } else { self.office(applied_on) };
-        let batches = (text!("CX{:012}A", self.person(applicant).serial), text!("CX{:012}B", self.person(applicant).serial));
+        let batches =
+            (text!("CX{:012}A", self.person(applicant).serial), text!("CX{:012}B", self.person(applicant).serial));
         let mut money = 0;
         for d in &declared {
             let authorization = text!("SQS{:012}{:03}", self.person(applicant).serial, d.p);
@@ -83,7 +84,9 @@ impl Teller<'_, '_> {
             candidates = home.members.iter().copied().filter(|p| self.person(*p).age() >= 18).collect();
         }
         let wanted = match story {
-            Story::SevereAlone => candidates.iter().copied().find(|p| self.person(*p).is.severe() && self.person(*p).spouse().is_none()),
+            Story::SevereAlone => {
+                candidates.iter().copied().find(|p| self.person(*p).is.severe() && self.person(*p).spouse().is_none())
+            }
             Story::SingleParent => candidates.iter().copied().find(|p| {
                 self.person(*p).spouse().is_none() && self.kin.children_of(*p).any(|c| self.person(c).age() < 18)
             }),
@@ -130,7 +133,8 @@ impl Teller<'_, '_> {
             }
             let near = Some(p) == spouse || person(p).age() < 18;
             let relation = kin.relation(applicant, p);
-            let duty = relation < "45" || (("50"..="52").contains(&relation)) || matches!(relation, "71" | "73" | "75" | "77");
+            let duty =
+                relation < "45" || (("50"..="52").contains(&relation)) || matches!(relation, "71" | "73" | "75" | "77");
             match self.chance.below(100) {
                 0..3 if near => {}
                 3..5 if near => add(p, "05", "6"),
@@ -186,7 +190,8 @@ impl Teller<'_, '_> {
                 }
             }
         }
-        let others: Vec<usize> = (0..kin.people.len()).filter(|p| person(*p).alive() && person(*p).age() >= 18).collect();
+        let others: Vec<usize> =
+            (0..kin.people.len()).filter(|p| person(*p).alive() && person(*p).age() >= 18).collect();
         if !others.is_empty() && self.chance.percent(3) {
             add(*self.chance.pick(&others), "06", "0");
         }
@@ -209,7 +214,8 @@ impl Teller<'_, '_> {
         };
         let studying = person.is.study.is_some_and(|s| s.stage(person.birth, 2025).is_some());
         let pays = matches!(d.role, "02" | "03" | "04") && self.chance.percent(35);
-        let reference = if self.chance.per_10k(130) { text!("SQSX{:012}", person.serial) } else { authorization.clone() };
+        let reference =
+            if self.chance.per_10k(130) { text!("SQSX{:012}", person.serial) } else { authorization.clone() };
         let row = DeclaredHouseholdMember {
             application_no: number.clone(),
             citizen_id: self.id(d.p),
@@ -220,7 +226,13 @@ impl Teller<'_, '_> {
             birth_date: Some(person.birth),
             marital_status_code: Some(person.marital()),
             is_full_time_student: Some(studying),
-            labour_capacity_code: Some(if person.is.severe() { "3".into() } else if person.age() < 16 { "4".into() } else { "1".into() }),
+            labour_capacity_code: Some(if person.is.severe() {
+                "3".into()
+            } else if person.age() < 16 {
+                "4".into()
+            } else {
+                "1".into()
+            }),
             health_status_code: Some(["1", "3", "3", "4"][usize::from(person.is.illness)].into()),
             excluded_reason_code: d.reason.into(),
             declared_maintenance_paid: pays.then(|| Dec(self.chance.range(5, 90) * 10_000)),
@@ -265,17 +277,31 @@ impl Teller<'_, '_> {
             grantor_citizen_id: self.id(d.p),
             grantor_name: person.name.clone(),
             id_type_code: "111".into(),
-            relation_to_head_code: Some(if d.p == applicant { "01".into() } else { self.kin.relation(applicant, d.p).into() }),
+            relation_to_head_code: Some(if d.p == applicant {
+                "01".into()
+            } else {
+                self.kin.relation(applicant, d.p).into()
+            }),
             agent_citizen_id: agent.filter(|_| !mistaken).map(|a| self.person(a).id.clone()),
             agent_name: agent.filter(|_| !mistaken).map(|a| self.name(a)),
             agent_relation_code: agent.filter(|_| !mistaken).map(|a| self.kin.relation(d.p, a).into()),
-            sign_method_code: if child && !mistaken { "4".into() } else { ["1", "2", "3"][self.chance.weighted(&[70, 10, 20])].into() },
+            sign_method_code: if child && !mistaken {
+                "4".into()
+            } else {
+                ["1", "2", "3"][self.chance.weighted(&[70, 10, 20])].into()
+            },
             signed_at: signed,
             scope_codes: if wide { "ALL".into() } else { NARROW.into() },
             valid_from: signed_on,
             valid_until: until,
             revoked_at: revoked.map(|r| at(r, 7 * 60)),
-            document_hash: text!("{:016x}{:016x}{:016x}{:016x}", hash2(person.serial, 1), hash2(person.serial, 2), hash2(person.serial, 3), hash2(person.serial, 4)),
+            document_hash: text!(
+                "{:016x}{:016x}{:016x}{:016x}",
+                hash2(person.serial, 1),
+                hash2(person.serial, 2),
+                hash2(person.serial, 3),
+                hash2(person.serial, 4)
+            ),
             status_code: status.into(),
         };
         let origin = Origin::event(self.county(applicant), signed_on);
@@ -306,7 +332,8 @@ impl Teller<'_, '_> {
             let bank = (person.serial as usize + n) % BANKS.len();
             let kind = ["01", "02", "04", "03", "05"][self.chance.weighted(&[58, 30, 7, 3, 2])];
             let currency = ["CNY", "USD", "KRW", "JPY"][self.chance.weighted(&[970, 20, 4, 6])];
-            let balance = self.chance.range(low, high).min(self.chance.range(low, high)) * 1_000 + self.chance.range(0, 999);
+            let balance =
+                self.chance.range(low, high).min(self.chance.range(low, high)) * 1_000 + self.chance.range(0, 999);
             let interest = self.chance.percent(78).then(|| Dec(balance * self.chance.range(0, 160) / 10_000));
             // A joint account shows up for both, under one token.
             let owner = spouse.filter(|s| *s < p && self.chance.percent(9)).unwrap_or(p);
@@ -339,7 +366,11 @@ impl Teller<'_, '_> {
                 self.event(p, before, older);
             }
             if owner != p {
-                let mirrored = BankDeposit { citizen_id: self.person(owner).id.clone(), full_name: self.name(owner), ..row.clone() };
+                let mirrored = BankDeposit {
+                    citizen_id: self.person(owner).id.clone(),
+                    full_name: self.name(owner),
+                    ..row.clone()
+                };
                 self.event(p, queried_on, mirrored);
             }
             sum += balance;
@@ -430,7 +461,15 @@ impl Teller<'_, '_> {
         sum
     }
 
-    fn application(&mut self, h: usize, applicant: usize, number: &Text, applied: Ts, declared: &[Declared], money: i64) {
+    fn application(
+        &mut self,
+        h: usize,
+        applicant: usize,
+        number: &Text,
+        applied: Ts,
+        declared: &[Declared],
+        money: i64,
+    ) {
         let home = &self.kin.homes[h];
         let story = home.story;
         let members: Vec<usize> = declared.iter().filter(|d| d.role == "01").map(|d| d.p).collect();
@@ -461,7 +500,11 @@ impl Teller<'_, '_> {
             declared_business_income: Dec(told(business)),
             declared_property_income: Dec(if self.chance.percent(8) { self.chance.range(5, 90) * 10_000 } else { 0 }),
             declared_transfer_income: Dec(told(transfer)),
-            declared_monetary_assets: Dec(if honest { money / 100_000 * 100_000 } else { self.chance.range(0, 30) * 10_000 }),
+            declared_monetary_assets: Dec(if honest {
+                money / 100_000 * 100_000
+            } else {
+                self.chance.range(0, 30) * 10_000
+            }),
             declared_house_count: i64::from(self.chance.percent(78)),
             declared_vehicle_count: i64::from(honest && self.chance.percent(15)),
             declared_rigid_expenditure: rigid,

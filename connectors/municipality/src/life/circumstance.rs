@@ -211,10 +211,9 @@ pub(crate) struct Circumstances {
 impl Circumstances {
     /// Severe in the sense of R-CAT-05, by a valid certificate.
     pub(crate) fn severe(&self) -> bool {
-        self.disability.as_ref().is_some_and(|d| {
-            d.status == "1"
-                && (d.grade <= "2" || (d.grade == "3" && matches!(d.kind, "5" | "6")))
-        })
+        self.disability
+            .as_ref()
+            .is_some_and(|d| d.status == "1" && (d.grade <= "2" || (d.grade == "3" && matches!(d.kind, "5" | "6"))))
     }
 
     /// Works today.
@@ -305,11 +304,14 @@ fn choose(kin: &Kin, h: usize, chance: &mut Chance) -> Story {
         let fits = match story {
             Story::Frail => any(&|a| a >= 60),
             Story::SingleParent => {
-                any(&|a| a < 18) && members.iter().any(|p| kin.people[*p].spouse().is_none() && kin.people[*p].age() >= 22)
+                any(&|a| a < 18)
+                    && members.iter().any(|p| kin.people[*p].spouse().is_none() && kin.people[*p].age() >= 22)
             }
             Story::Custody => members.iter().filter(|p| kin.people[**p].age() >= 20).count() >= 2,
             Story::LaidOff | Story::LowWage | Story::Trader => any(&|a| (22..58).contains(&a)),
-            Story::SevereAlone => members.iter().any(|p| kin.people[*p].age() >= 18 && kin.people[*p].spouse().is_none()),
+            Story::SevereAlone => {
+                members.iter().any(|p| kin.people[*p].age() >= 18 && kin.people[*p].spouse().is_none())
+            }
             Story::Alone => members.len() == 1 && any(&|a| a >= 45),
             Story::Students => any(&|a| (15..24).contains(&a)),
             Story::Farmer => kin.homes[h].rural,
@@ -413,7 +415,10 @@ fn person(kin: &Kin, city: &City, p: usize, story: Option<Story>, chance: &mut C
     if person.alive() && years >= 20 && chance.per_10k(6) {
         is.gone = Some((if chance.percent(70) { "4" } else { "6" }, days(SNAPSHOT, -chance.range(60, 2400))));
     }
-    if (19..62).contains(&years) && is.gone.is_none() && chance.per_10k(if story == Some(Story::Custody) { 50 } else { 16 }) {
+    if (19..62).contains(&years)
+        && is.gone.is_none()
+        && chance.per_10k(if story == Some(Story::Custody) { 50 } else { 16 })
+    {
         is.custody = Some(custody(chance));
     }
     if years >= 20 && !person.female && chance.per_10k(if years >= 60 { 420 } else { 60 }) {
@@ -436,7 +441,10 @@ fn custody(chance: &mut Chance) -> Custody {
     let (status, released) = if over {
         ("2", Some(planned))
     } else if chance.percent(12) {
-        (if prison { ["3", "4"][chance.below(2) as usize] } else { "5" }, chance.percent(50).then(|| days(SNAPSHOT, -chance.range(1, 30)).max(from)))
+        (
+            if prison { ["3", "4"][chance.below(2) as usize] } else { "5" },
+            chance.percent(50).then(|| days(SNAPSHOT, -chance.range(1, 30)).max(from)),
+        )
     } else {
         ("1", None)
     };
@@ -475,7 +483,13 @@ fn work(kin: &Kin, city: &City, p: usize, is: &mut Circumstances, chance: &mut C
         return;
     }
     let unfit = is.severe() || is.illness == 3;
-    let active = if unfit { 8 } else if home.means == Means::Poor { 45 } else { 84 };
+    let active = if unfit {
+        8
+    } else if home.means == Means::Poor {
+        45
+    } else {
+        84
+    };
     if is.gone.is_some() || !chance.percent(active) {
         if !unfit && home.means <= Means::Modest && chance.percent(14) {
             is.unemployed = Some(days(SNAPSHOT, -chance.range(20, 600)));
@@ -491,7 +505,8 @@ fn work(kin: &Kin, city: &City, p: usize, is: &mut Circumstances, chance: &mut C
             let mut from = days(LIFE_FROM, -chance.range(30, 2600)).max(months(person.birth, 12 * 18));
             for n in 0..count {
                 let last = n + 1 == count;
-                let end = (!last || chance.percent(6)).then(|| days(LIFE_FROM, chance.range(60, 700)).max(days(from, 60)));
+                let end =
+                    (!last || chance.percent(6)).then(|| days(LIFE_FROM, chance.range(60, 700)).max(days(from, 60)));
                 is.jobs.push(job(city, home.means, from, end, chance));
                 let Some(end) = end else { break };
                 from = days(end, chance.range(1, 120));
@@ -553,7 +568,11 @@ fn work(kin: &Kin, city: &City, p: usize, is: &mut Circumstances, chance: &mut C
     }
     if is.jobs.iter().any(|j| j.insured) && chance.per_10k(35) {
         let on = days(SNAPSHOT, -chance.range(20, 600));
-        is.injury = Some((on, ["10", "09", "08", "07", "04"][chance.weighted(&[50, 28, 12, 7, 3])], chance.range(18, 60) * 100_000));
+        is.injury = Some((
+            on,
+            ["10", "09", "08", "07", "04"][chance.weighted(&[50, 28, 12, 7, 3])],
+            chance.range(18, 60) * 100_000,
+        ));
     }
 }
 
@@ -591,7 +610,11 @@ fn trade(city: &City, kin: &Kin, p: usize, chance: &mut Chance) -> Trade {
     let turnover = chance.range(15, 160) * 100_000;
     let since = days(SNAPSHOT, -chance.range(120, 3600)).max(months(person.birth, 12 * 18));
     Trade {
-        uscc: Text::from(crate::number::credit(if company { "91" } else { "92" }, county, 40_000_000_000 + person.serial)),
+        uscc: Text::from(crate::number::credit(
+            if company { "91" } else { "92" },
+            county,
+            40_000_000_000 + person.serial,
+        )),
         word: chance.below(1000) as usize,
         since,
         closed: chance.percent(9).then(|| days(SNAPSHOT, -chance.range(10, 500))).filter(|c| *c > since),

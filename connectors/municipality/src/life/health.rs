@@ -7,8 +7,8 @@ use crate::{
         disabled_persons_federation::{DisabilityCertificate, DisabilityRehabilitationAid},
         health_commission::SevereMentalDisorder,
         medical_insurance::{
-            ChronicDiseaseQualification, HighMedicalCostAlert, InsuranceContributionSubsidy,
-            MedicalAssistancePayment, MedicalInsuranceEnrolment, MedicalSettlement,
+            ChronicDiseaseQualification, HighMedicalCostAlert, InsuranceContributionSubsidy, MedicalAssistancePayment,
+            MedicalInsuranceEnrolment, MedicalSettlement,
         },
     },
     row::Text,
@@ -87,7 +87,10 @@ impl Teller<'_, '_> {
         let retired = kind == "310" && employer.is_none();
         for (year, fee) in RESIDENT_FEES {
             let mut from = date(year as i32, 1, 1);
-            if self.chance.percent(3) || person.death.is_some_and(|d| d < from) || person.birth > date(year as i32, 12, 31) {
+            if self.chance.percent(3)
+                || person.death.is_some_and(|d| d < from)
+                || person.birth > date(year as i32, 12, 31)
+            {
                 continue;
             }
             if person.birth > from {
@@ -106,7 +109,11 @@ impl Teller<'_, '_> {
                 enrol_from: from,
                 enrol_to: Some(date(year as i32, 12, 31)),
                 contribution_year: year,
-                personal_paid_amount: (kind == "390" || !retired).then_some(Dec(if kind == "390" { fee - aid } else { 108_000 })),
+                personal_paid_amount: (kind == "390" || !retired).then_some(Dec(if kind == "390" {
+                    fee - aid
+                } else {
+                    108_000
+                })),
                 subsidised_amount: (aid > 0).then_some(Dec(aid)),
                 identity_code: Some(identity.into()),
                 employer_uscc: employer.clone(),
@@ -185,7 +192,11 @@ impl Teller<'_, '_> {
                 citizen_id: id.clone(),
                 full_name: person.name.clone(),
                 insurance_type_code: kind.into(),
-                medical_type_code: if stay { "21".into() } else { ["11", "14", "41"][self.chance.weighted(&[60, 25, 15])].into() },
+                medical_type_code: if stay {
+                    "21".into()
+                } else {
+                    ["11", "14", "41"][self.chance.weighted(&[60, 25, 15])].into()
+                },
                 institution_code: hospital.0.clone(),
                 diagnosis_code: Some(DIAGNOSES[self.chance.below(if stay { 10 } else { 7 }) as usize].into()),
                 admitted_on: Some(if stay { days(on, -self.chance.range(3, 25)).max(person.birth) } else { on }),
@@ -285,7 +296,10 @@ impl Teller<'_, '_> {
 
     fn disability(&mut self, p: usize) {
         let person = self.person(p);
-        let Some(d) = person.is.disability.as_ref().filter(|d| d.issued <= SNAPSHOT && person.alive_on(d.issued)) else { return };
+        let Some(d) = person.is.disability.as_ref().filter(|d| d.issued <= SNAPSHOT && person.alive_on(d.issued))
+        else {
+            return;
+        };
         let guardian = person.father.or(person.mother).or(person.spouse()).filter(|g| self.person(*g).alive());
         let row = DisabilityCertificate {
             disability_certificate_no: text!("{}{}{}", &*person.id, d.kind, d.grade),

@@ -139,7 +139,11 @@ impl Teller<'_, '_> {
             employer_uscc: uscc,
             employer_name: Some(name),
             employment_form_code: if own { "2".into() } else { "1".into() },
-            contract_code: Some(if own { "9".into() } else { ["1", "2", "4"][self.chance.weighted(&[75, 18, 7])].into() }),
+            contract_code: Some(if own {
+                "9".into()
+            } else {
+                ["1", "2", "4"][self.chance.weighted(&[75, 18, 7])].into()
+            }),
             occupation_code: Some(["40101", "60101", "20701", "30101"][self.chance.below(4) as usize].into()),
             started_on: job.from,
             ended_on: job.to,
@@ -212,7 +216,8 @@ impl Teller<'_, '_> {
         if self.chance.percent(3) || (job.end_reason == "06" && job.to.is_some()) {
             let on = self.lately(600).max(days(job.from, 40));
             if on <= SNAPSHOT {
-                let reason = ["01", "03", "04", "08", "05", "06", "02"][self.chance.weighted(&[25, 25, 25, 10, 6, 5, 4])];
+                let reason =
+                    ["01", "03", "04", "08", "05", "06", "02"][self.chance.weighted(&[25, 25, 25, 10, 6, 5, 4])];
                 let row = ProvidentFundWithdrawal {
                     withdrawal_no: text!("TQ{:012}{:03}", self.person(p).serial, e % 1000),
                     account_token: token,
@@ -283,7 +288,12 @@ impl Teller<'_, '_> {
         }
         // Everybody else of age pays into the resident scheme once a year.
         let age = person.age();
-        if !paid_any && person.is.pension.is_none() && (18..60).contains(&age) && person.is.gone.is_none() && self.chance.percent(78) {
+        if !paid_any
+            && person.is.pension.is_none()
+            && (18..60).contains(&age)
+            && person.is.gone.is_none()
+            && self.chance.percent(78)
+        {
             let aided = self.home(p).assisted && person.is.severe();
             let amount = [10_000, 30_000, 50_000, 100_000, 300_000][self.chance.weighted(&[10, 50, 20, 15, 5])];
             let paid_on = date(2025, 11, 1 + self.chance.below(28) as u32);
@@ -411,7 +421,8 @@ impl Teller<'_, '_> {
             let paid_on = days(month, pay_day).min(SNAPSHOT);
             let status = ["1", "2", "5"][self.chance.weighted(&[9960, 20, 20])];
             if pension.employee {
-                let raised = if m >= month_index(date(2026, 1, 1)) { pension.amount * 102 / 100 } else { pension.amount };
+                let raised =
+                    if m >= month_index(date(2026, 1, 1)) { pension.amount * 102 / 100 } else { pension.amount };
                 let row = EmployeePensionBenefit {
                     citizen_id: id.clone(),
                     full_name: person.name.clone(),

@@ -229,8 +229,7 @@ impl Founder<'_> {
         let chance = &mut self.chance;
         let near = days(date(year, 1, 1), chance.range(0, 364)).min(SNAPSHOT);
         let local_born = father.is_some() || chance.percent(78);
-        let division =
-            if local_born { self.city.seats[seat].place.code } else { chance.pick(place::origins()).0 };
+        let division = if local_born { self.city.seats[seat].place.code } else { chance.pick(place::origins()).0 };
         let (id, birth) = self.numbers.citizen(division, near, female);
         let death = months(birth, 12 * lifespan(female, chance) as i32);
         let death = Some(days(death, chance.range(0, 364))).filter(|d| *d <= SNAPSHOT);
@@ -240,10 +239,14 @@ impl Founder<'_> {
         } else {
             names().full(surname, female, birth.year(), chance)
         };
-        let former_name =
-            chance.per_10k(60).then(|| Text::from(names().full(surname, female, birth.year(), chance)));
-        let nation = if dotted { "05" } else { ["01", "11", "10", "03", "02"][chance.weighted(&[9850, 70, 40, 25, 15])] };
-        let phone = format!("1{}{:08}", ["35", "38", "50", "77", "86", "99"][chance.below(6) as usize], chance.below(100_000_000));
+        let former_name = chance.per_10k(60).then(|| Text::from(names().full(surname, female, birth.year(), chance)));
+        let nation =
+            if dotted { "05" } else { ["01", "11", "10", "03", "02"][chance.weighted(&[9850, 70, 40, 25, 15])] };
+        let phone = format!(
+            "1{}{:08}",
+            ["35", "38", "50", "77", "86", "99"][chance.below(6) as usize],
+            chance.below(100_000_000)
+        );
         let old_id = chance.per_10k(8).then(|| {
             // A number given twice or with a wrong day in earlier decades and changed since.
             self.numbers.citizen(division, days(birth, -1), female).0
@@ -325,7 +328,8 @@ impl Founder<'_> {
     }
 
     fn wed(&mut self, kin: &mut Kin, a: usize, b: usize, since: NaiveDate, end: Option<(NaiveDate, Ending)>) {
-        let no = Text::from(format!("J3710{:02}-{}-{:09}", self.chance.below(90) + 1, since.year(), self.numbers.serial()));
+        let no =
+            Text::from(format!("J3710{:02}-{}-{:09}", self.chance.below(90) + 1, since.year(), self.numbers.serial()));
         kin.people[a].marriages.push(Marriage { with: b, since, end, no: no.clone() });
         kin.people[b].marriages.push(Marriage { with: a, since, end, no });
     }
@@ -442,9 +446,8 @@ impl Founder<'_> {
             kin.people[p].home = home.unwrap_or(0);
         }
         for (index, home) in kin.homes.iter_mut().enumerate() {
-            let mut members: Vec<usize> = (0..kin.people.len())
-                .filter(|p| home_of[*p] == Some(index) && kin.people[*p].alive())
-                .collect();
+            let mut members: Vec<usize> =
+                (0..kin.people.len()).filter(|p| home_of[*p] == Some(index) && kin.people[*p].alive()).collect();
             // The head is the eldest below seventy, else the eldest.
             let head = members
                 .iter()
@@ -505,11 +508,7 @@ impl Kin {
 
     /// Children of `p`, dead or alive, ascending.
     pub(crate) fn children_of(&self, p: usize) -> impl Iterator<Item = usize> + '_ {
-        self.people
-            .iter()
-            .enumerate()
-            .filter(move |(_, q)| q.father == Some(p) || q.mother == Some(p))
-            .map(|(i, _)| i)
+        self.people.iter().enumerate().filter(move |(_, q)| q.father == Some(p) || q.mother == Some(p)).map(|(i, _)| i)
     }
 
     /// GB/T 4761: what `q` is, seen from `p`.

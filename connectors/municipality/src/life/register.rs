@@ -81,7 +81,8 @@ impl Teller<'_, '_> {
             person_status_code: status.into(),
             replaced_by_citizen_id: None,
             id_valid_until: person.alive().then_some(valid),
-            mobile_phone: (person.age() >= 14 && person.alive() && self.chance.percent(88)).then(|| person.phone.clone()),
+            mobile_phone: (person.age() >= 14 && person.alive() && self.chance.percent(88))
+                .then(|| person.phone.clone()),
             updated_at: updated,
         };
         if let Some(old) = &person.old_id {
@@ -276,7 +277,10 @@ impl Teller<'_, '_> {
         } else if let Some(m) = person.marriages.last().filter(|m| m.since >= LIFE_FROM && person.father.is_none()) {
             ("08", days(m.since, self.chance.range(5, 60)))
         } else if person.alive() && self.chance.per_10k(110) {
-            (["02", "05", "04", "03", "10"][self.chance.weighted(&[50, 25, 12, 8, 5])], self.lately(700).max(person.birth))
+            (
+                ["02", "05", "04", "03", "10"][self.chance.weighted(&[50, 25, 12, 8, 5])],
+                self.lately(700).max(person.birth),
+            )
         } else {
             return;
         };
@@ -315,14 +319,19 @@ impl Teller<'_, '_> {
     /// Residence permits of those who live in another county of the city.
     pub(crate) fn permit(&mut self, p: usize) {
         let person = self.person(p);
-        if self.city.seats.len() < 2 || !person.alive() || !(18..60).contains(&person.age()) || !self.chance.per_10k(130) {
+        if self.city.seats.len() < 2
+            || !person.alive()
+            || !(18..60).contains(&person.age())
+            || !self.chance.per_10k(130)
+        {
             return;
         }
         let there = self.city.seats.iter().position(|s| s.place.code != self.county(p)).unwrap_or(0);
         let seat = &self.city.seats[there];
         let village = &seat.place.villages[*self.chance.pick(&seat.urban)];
         let first = self.lately(1500);
-        let until = if first < days(SNAPSHOT, -365) { days(SNAPSHOT, self.chance.range(-60, 330)) } else { months(first, 12) };
+        let until =
+            if first < days(SNAPSHOT, -365) { days(SNAPSHOT, self.chance.range(-60, 330)) } else { months(first, 12) };
         let row = ResidencePermit {
             permit_no: text!("{}{:012}", seat.place.code, person.serial),
             citizen_id: self.id(p),
@@ -330,7 +339,13 @@ impl Teller<'_, '_> {
             hukou_division_code: self.division(p),
             residence_division_code: seat.place.code_text.into(),
             residence_town_code: Some(village.town.into()),
-            residence_address: text!("{}{}{}{}号", seat.place.name, village.town_name, village.name, self.chance.range(1, 200)),
+            residence_address: text!(
+                "{}{}{}{}号",
+                seat.place.name,
+                village.town_name,
+                village.name,
+                self.chance.range(1, 200)
+            ),
             reason_code: Some(["1", "2", "3", "4"][self.chance.weighted(&[70, 15, 5, 10])].into()),
             first_issued_on: first,
             valid_until: until,

@@ -72,7 +72,13 @@ impl Teller<'_, '_> {
             let unit = self.unit(h, use_code);
             self.ownership(h, &unit);
         }
-        let buys = if concealing { 22 } else if home.story.is_some() { 6 } else { 3 };
+        let buys = if concealing {
+            22
+        } else if home.story.is_some() {
+            6
+        } else {
+            3
+        };
         if (24..66).contains(&years) && self.chance.percent(buys) {
             self.presale(h);
         }
@@ -134,7 +140,12 @@ impl Teller<'_, '_> {
         for (n, (p, share)) in owners.into_iter().enumerate() {
             let row = RealEstateOwnership {
                 real_estate_unit_no: unit.unit.clone(),
-                certificate_no: text!("鲁({})不动产权第{:010}{}号", unit.registered.year(), hash2(self.person(head).serial, unit.price as u64) % 10_000_000_000, n),
+                certificate_no: text!(
+                    "鲁({})不动产权第{:010}{}号",
+                    unit.registered.year(),
+                    hash2(self.person(head).serial, unit.price as u64) % 10_000_000_000,
+                    n
+                ),
                 owner_citizen_id: self.id(p),
                 owner_name: self.name(p),
                 co_ownership_code: co.into(),
@@ -158,14 +169,16 @@ impl Teller<'_, '_> {
     fn presale(&mut self, h: usize) {
         let home = &self.kin.homes[h];
         let head = home.head;
-        let spouse = self.person(head).spouse().filter(|s| self.kin.people[*s].home == h && self.kin.people[*s].alive());
+        let spouse =
+            self.person(head).spouse().filter(|s| self.kin.people[*s].home == h && self.kin.people[*s].alive());
         let signed = self.lately(1500);
         let filed = days(signed, self.chance.range(1, 25));
         let mut unit = self.unit(h, "10");
         let status = ["2", "2", "1", "3", "4"][self.chance.weighted(&[45, 15, 12, 8, 20])];
         let numbered = self.chance.percent(30);
         let contract = text!("YS{}{:010}", self.seat(head).place.code, self.person(head).serial);
-        let house_no = text!("LP{:04}-{:02}-{:04}", self.chance.below(4000), self.chance.below(30), self.chance.below(2400));
+        let house_no =
+            text!("LP{:04}-{:02}-{:04}", self.chance.below(4000), self.chance.below(30), self.chance.below(2400));
         let mut buyers = vec![head];
         if self.chance.percent(50) {
             buyers.extend(spouse);
@@ -219,7 +232,8 @@ impl Teller<'_, '_> {
             _ => ("01", if self.chance.percent(60) { "1" } else { "2" }, None, on),
         };
         let case = text!("BDC{}{:010}", on.year(), person.serial);
-        let stranger = text!("{}", self.city.employers[person.serial as usize % self.city.employers.len()].uscc.to_string());
+        let stranger =
+            text!("{}", self.city.employers[person.serial as usize % self.city.employers.len()].uscc.to_string());
         let base = RealEstateTransfer {
             transfer_case_no: case,
             real_estate_unit_no: unit.unit.clone(),
@@ -299,14 +313,21 @@ impl Teller<'_, '_> {
         let used = self.chance.percent(20);
         let registered = if used { days(first, self.chance.range(200, 1500)).min(SNAPSHOT) } else { first };
         let (model, price) = match kind.as_bytes()[0] {
-            b'K' => (["五菱宏光", "吉利帝豪", "大众朗逸", "比亚迪秦", "丰田卡罗拉"][self.chance.below(5) as usize], self.chance.range(35, 220)),
+            b'K' => (
+                ["五菱宏光", "吉利帝豪", "大众朗逸", "比亚迪秦", "丰田卡罗拉"][self.chance.below(5) as usize],
+                self.chance.range(35, 220),
+            ),
             b'M' => (["轻骑QS125", "豪爵HJ125", "宗申ZS110"][self.chance.below(3) as usize], self.chance.range(4, 9)),
             _ => (["福田时代", "东风小霸王", "时风7YPJ"][self.chance.below(3) as usize], self.chance.range(30, 90)),
         };
         let electric = kind.starts_with('K') && first.year() >= 2020 && self.chance.percent(35);
-        let vin = Text::from(number::vin(["LSV", "LFV", "LGX", "LZW"][self.chance.below(4) as usize], person.serial * 16 + n));
+        let vin = Text::from(number::vin(
+            ["LSV", "LFV", "LGX", "LZW"][self.chance.below(4) as usize],
+            person.serial * 16 + n,
+        ));
         let status = ["A", "Q", "G", "B", "E", "M"][self.chance.weighted(&[860, 50, 30, 25, 25, 10])];
-        let ended = matches!(status, "B" | "E" | "M").then(|| days(registered, self.chance.range(60, 2000)).min(SNAPSHOT));
+        let ended =
+            matches!(status, "B" | "E" | "M").then(|| days(registered, self.chance.range(60, 2000)).min(SNAPSHOT));
         let letters = b"ABCDEFGHJKLMNPQRSTUVWXYZ";
         let tail = self.chance.next_u64();
         let plate = text!(
@@ -331,10 +352,20 @@ impl Teller<'_, '_> {
             vehicle_type_code: kind.into(),
             use_nature_code: nature.into(),
             brand_model: Some(model.into()),
-            energy_code: Some(if electric { "C".into() } else if nature == "F" { "B".into() } else { "A".into() }),
+            energy_code: Some(if electric {
+                "C".into()
+            } else if nature == "F" {
+                "B".into()
+            } else {
+                "A".into()
+            }),
             first_registered_on: first,
             registered_on: registered,
-            obtain_mode_code: Some(if used { ["A", "C", "B"][self.chance.weighted(&[85, 10, 5])].into() } else { "A".into() }),
+            obtain_mode_code: Some(if used {
+                ["A", "C", "B"][self.chance.weighted(&[85, 10, 5])].into()
+            } else {
+                "A".into()
+            }),
             is_disabled_adapted: adapted,
             vehicle_status_code: status.into(),
             ended_on: ended,
@@ -418,7 +449,11 @@ impl Teller<'_, '_> {
                 citizen_id: self.id(head),
                 full_name: person.name.clone(),
                 subsidy_code: code.into(),
-                policy_name: Some(if code == "01" { "耕地地力保护补贴".into() } else { "实际种粮农民一次性补贴".into() }),
+                policy_name: Some(if code == "01" {
+                    "耕地地力保护补贴".into()
+                } else {
+                    "实际种粮农民一次性补贴".into()
+                }),
                 area_mu: Some(Dec(sown)),
                 unit_standard: Some(Dec(standard)),
                 amount: Dec(sown * standard / 100),
@@ -536,7 +571,12 @@ impl Teller<'_, '_> {
         if let Some(s) = spouse
             && self.chance.percent(50)
         {
-            let watch = EnterpriseRole { citizen_id: self.person(s).id.clone(), full_name: self.name(s), role_code: "5".into(), ..role.clone() };
+            let watch = EnterpriseRole {
+                citizen_id: self.person(s).id.clone(),
+                full_name: self.name(s),
+                role_code: "5".into(),
+                ..role.clone()
+            };
             self.state(s, changed, watch);
         }
         self.state(p, changed, role);
@@ -558,7 +598,12 @@ impl Teller<'_, '_> {
         if let Some(s) = spouse
             && self.chance.percent(35)
         {
-            let half = ShareholderContribution { citizen_id: self.person(s).id.clone(), full_name: self.name(s), subscribed_amount: Dec(trade.capital / 2), ..share.clone() };
+            let half = ShareholderContribution {
+                citizen_id: self.person(s).id.clone(),
+                full_name: self.name(s),
+                subscribed_amount: Dec(trade.capital / 2),
+                ..share.clone()
+            };
             self.state(s, changed, half);
         }
         self.state(p, changed, share);
@@ -577,7 +622,8 @@ impl Teller<'_, '_> {
         }
         let out = self.lately(700).max(person.birth);
         let back = days(out, self.chance.range(4, 40));
-        let (country, reason) = [("KOR", "1"), ("JPN", "1"), ("THA", "1"), ("KOR", "3"), ("SGP", "2")][self.chance.weighted(&[40, 25, 15, 12, 8])];
+        let (country, reason) = [("KOR", "1"), ("JPN", "1"), ("THA", "1"), ("KOR", "3"), ("SGP", "2")]
+            [self.chance.weighted(&[40, 25, 15, 12, 8])];
         let document = text!("EJ{:010}", person.serial);
         for (direction, on) in [("1", out), ("2", back)] {
             if on > SNAPSHOT {

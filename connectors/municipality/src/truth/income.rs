@@ -326,7 +326,9 @@ impl<'a> Reckoner<'a> {
             if matches!(&*r.equipment_status_code, "1" | "4" | "5") && r.registered_on <= QUERY {
                 let part = r.share_ratio.map_or(10_000, |s| s.0);
                 let yearly = Exact::new(
-                    i128::from(r.engine_power_kw.0) * i128::from(part) * i128::from(self.family.parameters.fishing_yield),
+                    i128::from(r.engine_power_kw.0)
+                        * i128::from(part)
+                        * i128::from(self.family.parameters.fishing_yield),
                     1_000_000,
                 );
                 parts.business += self.window_part(yearly);

@@ -157,7 +157,9 @@ impl<'a> Family<'a> {
 
     fn read_registers(&mut self) {
         let mut rows = self.view.all::<HouseholdRegisterMember>();
-        rows.sort_by(|a, b| (b.updated_at, &*b.household_no, &*a.citizen_id).cmp(&(a.updated_at, &*a.household_no, &*b.citizen_id)));
+        rows.sort_by(|a, b| {
+            (b.updated_at, &*b.household_no, &*a.citizen_id).cmp(&(a.updated_at, &*a.household_no, &*b.citizen_id))
+        });
         for row in rows {
             self.registers.entry(self.view.person(&row.citizen_id)).or_insert(row);
         }
@@ -179,8 +181,10 @@ impl<'a> Family<'a> {
                 && a.valid_from <= QUERY
                 && a.valid_until.is_none_or(|d| d >= QUERY)
                 && a.revoked_at.is_none_or(|r| r > now);
-            let scope = &*a.scope_codes == "ALL" || a.scope_codes.split(',').any(|c| c.trim() == item && c.trim() != "ALL");
-            let signer = years(p, day_of(a.signed_at)) >= 16 || (&*a.sign_method_code == "4" && a.agent_citizen_id.is_some());
+            let scope =
+                &*a.scope_codes == "ALL" || a.scope_codes.split(',').any(|c| c.trim() == item && c.trim() != "ALL");
+            let signer =
+                years(p, day_of(a.signed_at)) >= 16 || (&*a.sign_method_code == "4" && a.agent_citizen_id.is_some());
             let bound = self.declared.get(p).is_none_or(|d| d.authorization_no == a.authorization_no);
             in_time && scope && signer && bound
         })
@@ -220,13 +224,17 @@ impl<'a> Family<'a> {
         };
         for row in view.all::<PrisonInmate>() {
             let p = view.person(&row.citizen_id);
-            if held(row.custody_started_on, row.released_on, &row.custody_status_code) && self.covered(&p, "prison_inmate") {
+            if held(row.custody_started_on, row.released_on, &row.custody_status_code)
+                && self.covered(&p, "prison_inmate")
+            {
                 self.prison.insert(p);
             }
         }
         for row in view.all::<CompulsoryIsolationRehab>() {
             let p = view.person(&row.citizen_id);
-            if held(row.started_on, row.released_on, &row.custody_status_code) && self.covered(&p, "compulsory_isolation_rehab") {
+            if held(row.started_on, row.released_on, &row.custody_status_code)
+                && self.covered(&p, "compulsory_isolation_rehab")
+            {
                 self.rehab.insert(p);
             }
         }
@@ -283,7 +291,8 @@ impl<'a> Family<'a> {
             || self.missing.contains(p)
             || self.emigrated.contains(p)
             || self.in_custody(p)
-            || (religious && self.declared.get(p).is_some_and(|d| p != self.applicant && &*d.excluded_reason_code == "1"))
+            || (religious
+                && self.declared.get(p).is_some_and(|d| p != self.applicant && &*d.excluded_reason_code == "1"))
             || (self.extreme.contains(p) && p != self.applicant)
     }
 
@@ -437,13 +446,7 @@ impl Family<'_> {
         all
     }
 
-    fn spouses(
-        &self,
-        graph: &mut Graph,
-        ended: &HashSet<(Id, Id)>,
-        in_force: &HashMap<Id, Id>,
-        declarations: bool,
-    ) {
+    fn spouses(&self, graph: &mut Graph, ended: &HashSet<(Id, Id)>, in_force: &HashMap<Id, Id>, declarations: bool) {
         let ordered = |a: &Id, b: &Id| if a < b { (a.clone(), b.clone()) } else { (b.clone(), a.clone()) };
         let mut candidates: BTreeSet<(u8, (Id, Id))> = BTreeSet::new();
         for (a, b) in in_force {
@@ -564,9 +567,13 @@ impl Family<'_> {
         }
         let past_school = years(p, QUERY) >= 18 && self.enrolled.contains(p) && !self.student.contains(p);
         if *p != self.applicant && past_school {
-            let of_household = self.graph.parents.get(p).into_iter().flatten().any(|f| {
-                *f == self.applicant || self.counted.contains(f) || self.role(f) == "01"
-            });
+            let of_household = self
+                .graph
+                .parents
+                .get(p)
+                .into_iter()
+                .flatten()
+                .any(|f| *f == self.applicant || self.counted.contains(f) || self.role(f) == "01");
             if of_household {
                 self.excluded.insert(p.clone());
                 return;
@@ -662,7 +669,13 @@ impl Family<'_> {
             let orphaned = !parents(m).is_empty() && parents(m).iter().all(|f| self.is_dead(f));
             if self.is_minor(m) && orphaned {
                 owing.extend(graph.grand.iter().filter(|(_, c)| c == m).map(|(g, _)| g.clone()));
-                owing.extend(graph.siblings.iter().filter(|(a, b)| a == m && adult(b) && printed_birth(b) < printed_birth(m)).map(|(_, b)| b.clone()));
+                owing.extend(
+                    graph
+                        .siblings
+                        .iter()
+                        .filter(|(a, b)| a == m && adult(b) && printed_birth(b) < printed_birth(m))
+                        .map(|(_, b)| b.clone()),
+                );
             }
             if !children(m).is_empty() && children(m).iter().all(|c| self.is_dead(c)) {
                 owing.extend(graph.grand.iter().filter(|(g, c)| g == m && adult(c)).map(|(_, c)| c.clone()));

@@ -8,9 +8,7 @@ use crate::{
     calendar::{date, day_of, month_index, print_ts},
     items::{
         Item,
-        civil_affairs::{
-            AssistancePayment, ChildWelfareGuarantee, SubsistenceAllowanceMember, TemporaryAssistance,
-        },
+        civil_affairs::{AssistancePayment, ChildWelfareGuarantee, SubsistenceAllowanceMember, TemporaryAssistance},
         disabled_persons_federation::{DisabilityCertificate, DisabilityRehabilitationAid},
         education::{StudentEnrolment, StudentFinancialAid},
         human_resources_social_security::UnemploymentRegistration,
@@ -90,7 +88,11 @@ impl Outcome {
         }
         let told = &family.application;
         let alone = &*told.apply_type_code == "01" && told.is_single_person;
-        if alone && category == "marginal" && members.contains(&family.applicant) && eligible_alone(family, &family.applicant) {
+        if alone
+            && category == "marginal"
+            && members.contains(&family.applicant)
+            && eligible_alone(family, &family.applicant)
+        {
             category = "dibao_single";
             let parts = reckoner.person(&family.applicant, &money);
             let own = (parts.wage + parts.business + parts.property + parts.transfer - parts.deductions).max(whole(0));
@@ -184,7 +186,8 @@ fn rigid(family: &Family<'_>) -> Exact {
             && matches!(&*r.enrol_status_code, "1" | "2" | "4")
             && &*r.stage_code != "8"
         {
-            *education.entry((family.view.person(&r.citizen_id), year)).or_default() += r.annual_tuition.map_or(0, |t| t.0);
+            *education.entry((family.view.person(&r.citizen_id), year)).or_default() +=
+                r.annual_tuition.map_or(0, |t| t.0);
         }
     }
     for r in family.view.all::<StudentFinancialAid>() {
@@ -199,7 +202,11 @@ fn rigid(family: &Family<'_>) -> Exact {
         .view
         .all::<DisabilityRehabilitationAid>()
         .iter()
-        .filter(|r| recorded(&r.record_status_code) && has(r.service_from) && shown(&r.citizen_id, DisabilityRehabilitationAid::CODE))
+        .filter(|r| {
+            recorded(&r.record_status_code)
+                && has(r.service_from)
+                && shown(&r.citizen_id, DisabilityRehabilitationAid::CODE)
+        })
         .map(|r| r.personal_amount.0)
         .sum();
     let living = family.parameters.standard * family.counted.len() as i64 * 12;
@@ -256,9 +263,12 @@ impl Extreme<'_, '_> {
         let age = years(m, QUERY);
         age >= 60
             || age < 16
-            || self.family.view.all::<DisabilityCertificate>().iter().any(|r| {
-                self.family.view.person(&r.citizen_id) == m && certified(r) && disabling_certificate(r)
-            })
+            || self
+                .family
+                .view
+                .all::<DisabilityCertificate>()
+                .iter()
+                .any(|r| self.family.view.person(&r.citizen_id) == m && certified(r) && disabling_certificate(r))
     }
 
     fn without_capacity(&self, o: &Id) -> bool {
@@ -284,7 +294,9 @@ impl Extreme<'_, '_> {
         let old = age >= 70 || severe;
         if old && family.covered(o, IndividualIncomeTax::CODE) {
             let income = self.reckoner.household(&household, &held, false).total();
-            if income < Exact::new(i128::from(family.parameters.pcdi * n) * w, 12) && self.owns_little(&household, &held) {
+            if income < Exact::new(i128::from(family.parameters.pcdi * n) * w, 12)
+                && self.owns_little(&household, &held)
+            {
                 return true;
             }
         }

@@ -335,8 +335,7 @@ pub(crate) fn passes(family: &Family<'_>, people: &BTreeSet<Id>, money: &Money, 
     let standard = family.parameters.standard;
     let houses = houses(family, people);
     money.total <= whole(multiple * 12 * standard * n)
-        && (houses.count <= 1
-            || (houses.count <= 2 && houses.area <= whole(family.parameters.average_area * n)))
+        && (houses.count <= 1 || (houses.count <= 2 && houses.area <= whole(family.parameters.average_area * n)))
         && vehicles(family, people).1 == 0
         && capital(family, people) < 20_000_000
 }
