@@ -1,10 +1,9 @@
 //! Which of the user's predicates may run below the barrier, on hidden rows: only those that cannot fail on any
 //! stored value and whose outcome on a hidden row changes nothing.
 //!
-//! Leak-proof are `AND`/`OR` of comparisons, `IN` lists and null checks between a column that is shown raw and stored
+//! Leak-proof are `AND`/`OR`/`NOT` of flags, comparisons, `IN` lists and null checks between a column that is shown raw and stored
 //! clear, and literals of exactly the column's type. For a sealed column that is shown raw and has a token, equality
-//! with a text literal becomes equality of tokens. Everything pushed is pushed as a help (`Inexact`): the same
-//! predicate runs again above the barrier.
+//! with a text literal becomes equality of tokens; that one is pushed as a help only and runs again above the barrier.
 
 use arrow::datatypes::DataType;
 use datafusion::common::{Column, ScalarValue};
@@ -69,6 +68,11 @@ pub(crate) fn leak_proof(predicate: &Expr, below: &dyn Fn(&str) -> Below, sealin
             }
             any
         }
+        Expr::Column(column) => match below(&column.name) {
+            Below::Same { name, ty: DataType::Boolean } => Some(stored(&name)),
+            _ => None,
+        },
+        Expr::Not(inner) => Some(Expr::Not(Box::new(leak_proof(inner, below, sealing)?))),
         Expr::IsNull(inner) => null_check(inner, below).map(|column| Expr::IsNull(Box::new(column))),
         Expr::IsNotNull(inner) => null_check(inner, below).map(|column| Expr::IsNotNull(Box::new(column))),
         _ => None,
