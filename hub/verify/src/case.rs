@@ -22,10 +22,10 @@ use crate::items::{
     AnyRow, AssistanceApplication, DeclaredHouseholdMember, HouseholdRegisterMember, Named, ResidentIdentity, Row,
     item_code,
 };
-use crate::kinship::Pair;
 use crate::names::{Agreement, fold};
 use crate::number::Citizen;
 use crate::parameters::Settings;
+use crate::registers::Pair;
 use crate::standing::Standing;
 
 /// One line of the query log (computation 7.4).

@@ -9,7 +9,7 @@ use crate::exact::Exact;
 use crate::income::{Income, PersonIncome, per};
 use crate::items::{
     ChronicDiseaseQualification, DisabilityCertificate, EmploymentRegistration, ExtremePovertySupport,
-    PublicWelfarePost, SubsistenceAllowanceHousehold, SubsistenceAllowanceMember, UnemploymentRegistration,
+    PublicWelfarePost, SubsistenceAllowanceMember, UnemploymentRegistration,
 };
 use crate::members::Household;
 use crate::monetary::Monetary;

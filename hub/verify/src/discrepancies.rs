@@ -6,7 +6,6 @@ use minqiao_core::Timestamp;
 
 use crate::calendar::Day;
 use crate::case::{Case, Query};
-use crate::cell::or_zero;
 use crate::exact::Exact;
 use crate::expenditure::Rigid;
 use crate::income::Income;
@@ -319,7 +318,8 @@ impl Finder<'_, '_, '_> {
             }
             for ((item, institution), query) in last {
                 let answered = query.answered_at.is_some_and(|at| at <= case.as_of);
-                if answered || !(case.covers(person, item) || !auth_items(case).contains(&item)) {
+                let withheld = auth_items(case).contains(&item) && !case.covers(person, item);
+                if answered || withheld {
                     continue;
                 }
                 let deadline = query
@@ -416,9 +416,4 @@ pub(crate) fn not_authorised(
         .map(|person| (person, items.iter().copied().filter(|item| !case.covers(person, *item)).collect::<Vec<_>>()))
         .filter(|(_, items)| !items.is_empty())
         .collect()
-}
-
-/// Declared maintenance and the like print with two decimals.
-pub(crate) fn money(amount: Option<crate::cell::Cents>) -> String {
-    or_zero(amount).money()
 }

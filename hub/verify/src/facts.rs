@@ -203,7 +203,9 @@ fn picks(
     versions: Versions,
 ) -> Result<Vec<Pick>, LoadError> {
     let mut found = Vec::new();
-    let mut of_keys: HashMap<String, Vec<(Order, i64, Option<(usize, usize)>)>> = HashMap::new();
+    // Versions of a key: order, arrival, and where the row stands unless it is a delete.
+    type Known = Vec<(Order, i64, Option<(usize, usize)>)>;
+    let mut of_keys: HashMap<String, Known> = HashMap::new();
     for (batch_no, batch) in batches.iter().enumerate() {
         let bad = |field, row| LoadError::Cell { item: shape.item, field, row };
         let column = |name: &'static str| Column::of(batch, name).map_err(|_| bad(name, 0));

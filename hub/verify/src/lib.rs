@@ -14,7 +14,7 @@
 //!
 //! Reading order: [`exact`], [`calendar`], [`number`], [`cell`] (values); [`items`], [`facts`] (rows of the 73 items);
 //! [`fact_map`], [`parameters`] (rules as data); [`case`], `names`, `authorisation` (which rows may be seen);
-//! `standing`, `kinship`, `members`, `obligors` (who); `wage`, `income`, `monetary`, `property`, `expenditure`,
+//! `standing`, `registers`, `kinship`, `members`, `obligors` (who); `wage`, `income`, `monetary`, `property`, `expenditure`,
 //! `lookback`, `categories` (figures); `discrepancies`, `finding`; [`compute`], `print`, [`result`], [`evidence`] (the whole);
 //! [`source`], [`lake_source`], [`folder`], [`sealing`], [`throwaway`] (where rows come from); [`report`], [`rendering`].
 
@@ -45,6 +45,7 @@ mod obligors;
 pub mod parameters;
 mod print;
 mod property;
+mod registers;
 pub mod rendering;
 pub mod report;
 pub mod result;

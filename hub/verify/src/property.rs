@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::calendar::Day;
 use crate::case::Case;
-use crate::cell::{Code, or_zero};
+use crate::cell::Code;
 use crate::exact::Exact;
 use crate::finding::Finding;
 use crate::items::{

@@ -7,7 +7,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::array::{AsArray, RecordBatch};
 use async_trait::async_trait;
 use minqiao_core::{Kind, KindOf, Timestamp};
 use minqiao_schemas::{Catalogue, Item};
@@ -283,7 +283,7 @@ pub async fn verify_one(
     question: &Question<'_>,
     run: &Run,
 ) -> Result<Result<Verification, RunError>, SourceError> {
-    verify_one_cited(source, question, run).await.map(|(result, _)| result)
+    Box::pin(verify_one_cited(source, question, run)).await.map(|(result, _)| result)
 }
 
 /// Verifies one application and tells the records that the result rests on.
@@ -294,7 +294,7 @@ pub async fn verify_one_cited(
 ) -> Result<(Result<Verification, RunError>, Vec<Evidence>), SourceError> {
     let numbers = [run.application_no.clone()];
     let mut gathered = Gathered::open(source, question, run.as_of, Some(&numbers)).await?;
-    gathered.close(question, std::slice::from_ref(run)).await?;
+    Box::pin(gathered.close(question, std::slice::from_ref(run))).await?;
     for _ in 0..ROUNDS_MAX {
         let (result, touched) = question.engine.run(&question.world(&gathered.facts), run);
         if !gathered.load(touched).await? {
@@ -320,7 +320,7 @@ pub async fn verify_all(
         .into_iter()
         .map(|application_no| Run { application_no, as_of, reverify_on: None })
         .collect();
-    gathered.close(question, &runs).await?;
+    Box::pin(gathered.close(question, &runs)).await?;
     for chunk in runs.chunks(CHUNK) {
         let mut results: Vec<_> = compute(question, &gathered.facts, chunk);
         for _ in 0..ROUNDS_MAX {

@@ -44,10 +44,6 @@ impl State {
             Self::SupportedExtreme => ("9", "supported_extreme"),
         }
     }
-
-    pub(crate) fn in_custody(self) -> bool {
-        matches!(self, Self::Prison | Self::Rehab)
-    }
 }
 
 impl Case<'_> {
