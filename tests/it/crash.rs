@@ -71,40 +71,39 @@ async fn killed_ten_times_during_an_ingest_nothing_is_lost_or_doubled() {
     let mut config = crate::world::config(folder.path());
     config.http.listen.set_port(free_port());
     config.operations.listen.set_port(free_port());
-    let cast = Arc::new(Cast::make(&config, &made).expect("certificates"));
+    let cast = Cast::make(&config, &made).expect("certificates");
     std::fs::copy(city.join("parameters.json"), config.parameters()).expect("parameters");
 
     let log = folder.path().join("hub.log");
     let mut hub = serve(&config, &log);
-    let done = Arc::new(AtomicBool::new(false));
-    let ingest = {
-        let (cast, city, done, port) = (cast.clone(), city.clone(), done.clone(), config.http.listen.port());
-        tokio::spawn(async move {
-            // A run whose hub stays away too long stops; the next one goes on at its checkpoint.
-            for _ in 0..50 {
-                let reports = connectors::run_all(port, &cast, &city, &bars).await.expect("connectors run");
-                if reports.iter().all(|report| report.is_complete()) {
-                    done.store(true, Ordering::SeqCst);
-                    return reports;
-                }
-                tokio::time::sleep(Duration::from_millis(200)).await;
+    let done = AtomicBool::new(false);
+    let ingest = async {
+        // A run whose hub stays away too long stops; the next one goes on at its checkpoint.
+        for _ in 0..50 {
+            let port = config.http.listen.port();
+            let reports = connectors::run_all(port, &cast, &city, &bars).await.expect("connectors run");
+            if reports.iter().all(|report| report.is_complete()) {
+                done.store(true, Ordering::SeqCst);
+                return reports;
             }
-            panic!("the connectors never came to an end");
-        })
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+        panic!("the connectors never came to an end");
     };
-    let mut kills_during_ingest = 0;
-    for _ in 0..KILLS {
-        tokio::time::sleep(Duration::from_millis(150 + schedule.next(700))).await;
-        kills_during_ingest += usize::from(!done.load(Ordering::SeqCst));
-        hub.kill().expect("kill -9");
-        hub.wait().expect("it is gone");
-        hub = serve(&config, &log);
-    }
-    assert!(
-        kills_during_ingest >= 3,
-        "only {kills_during_ingest} kills struck during the ingest: the city is too small"
-    );
-    let reports = tokio::time::timeout(Duration::from_secs(300), ingest).await.expect("in time").expect("no panic");
+    let kills = async {
+        let mut during_ingest = 0;
+        for _ in 0..KILLS {
+            tokio::time::sleep(Duration::from_millis(150 + schedule.next(700))).await;
+            during_ingest += usize::from(!done.load(Ordering::SeqCst));
+            hub.kill().expect("kill -9");
+            hub.wait().expect("it is gone");
+            hub = serve(&config, &log);
+        }
+        during_ingest
+    };
+    let both = async { tokio::join!(ingest, kills) };
+    let (reports, during_ingest) = tokio::time::timeout(Duration::from_secs(300), both).await.expect("in time");
+    assert!(during_ingest >= 3, "only {during_ingest} kills struck during the ingest: the city is too small");
     hub.kill().expect("kill -9 once more");
     hub.wait().expect("it is gone");
 

@@ -53,12 +53,8 @@ impl Names {
 
     /// A given name usual for the sex and the year of birth.
     pub(crate) fn given(&self, female: bool, year: i32, chance: &mut Chance) -> String {
-        let chars = self
-            .given
-            .iter()
-            .filter(|(f, era, _)| *f == female && *era <= year)
-            .next_back()
-            .map_or(&[][..], |(_, _, chars)| chars);
+        let chars =
+            self.given.iter().rfind(|(f, era, _)| *f == female && *era <= year).map_or(&[][..], |(_, _, chars)| chars);
         // One character was in fashion from the 1970s to the 1990s.
         let single = if (1970..1995).contains(&year) { 45 } else { 12 };
         let count = if chance.percent(single) { 1 } else { 2 };

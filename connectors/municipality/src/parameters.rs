@@ -68,15 +68,15 @@ pub(crate) fn scheme(seat: usize, rural: bool) -> &'static str {
 /// What holds in the county of `seat` for a scheme on the base date.
 pub(crate) fn parameters(seat: usize, scheme: &str, base: NaiveDate) -> Parameters {
     let (urban, rural) = STANDARDS[seat % 4];
-    let step = STEPS.iter().filter(|(from, _)| *from <= base).next_back().map_or(0, |s| s.1);
+    let step = STEPS.iter().rfind(|(from, _)| *from <= base).map_or(0, |s| s.1);
     Parameters {
         standard: if splits(seat) && scheme == "2" { rural } else { urban } + step,
-        pcdi: PCDI.iter().filter(|(from, _)| *from <= base).next_back().map_or(0, |p| p.1),
+        pcdi: PCDI.iter().rfind(|(from, _)| *from <= base).map_or(0, |p| p.1),
         average_area: AVERAGE_AREA,
         window: if seat % 4 == 3 && scheme != "2" { 6 } else { 12 },
         farm_yield: if estimates(seat) { FARM_YIELD } else { 0 },
         fishing_yield: if estimates(seat) { FISHING_YIELD } else { 0 },
-        rare_alone: seat % 4 == 0,
+        rare_alone: seat.is_multiple_of(4),
     }
 }
 
@@ -90,7 +90,7 @@ pub(crate) fn exchange(currency: &str, day: NaiveDate) -> Option<i64> {
     if currency == "CNY" {
         return Some(10_000);
     }
-    RATES.iter().filter(|(c, from, _)| *c == currency && *from <= day).next_back().map(|r| r.2)
+    RATES.iter().rfind(|(c, from, _)| *c == currency && *from <= day).map(|r| r.2)
 }
 
 fn hundredths(n: i64) -> String {

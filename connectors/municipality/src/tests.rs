@@ -169,7 +169,7 @@ fn lives_hang_together() {
             for p in &kin.people {
                 assert!(numbers.insert(p.id.to_string()), "a number was given twice");
                 assert!(p.old_id.as_ref().is_none_or(|old| numbers.insert(old.to_string())));
-                assert_eq!((p.id.as_bytes()[16] - b'0') % 2 == 0, p.female);
+                assert_eq!((p.id.as_bytes()[16] - b'0').is_multiple_of(2), p.female);
                 for parent in [p.father, p.mother].into_iter().flatten() {
                     assert!(age(kin.people[parent].birth, p.birth) >= 15, "a parent is too young");
                 }

@@ -151,7 +151,7 @@ impl Verifications {
         let source = self.source();
         let question =
             Question { engine: &self.engine, inputs: &self.inputs, parameters: &self.parameters, show: &show };
-        let result = verify_one(&source, &question, &run).await??;
+        let result = Box::pin(verify_one(&source, &question, &run)).await??;
         if !in_county(principal, &result.county) {
             self.record(principal, "report.refused", application_no, None).await?;
             return Err(VerificationError::NotFound);
@@ -248,7 +248,7 @@ impl Verifications {
         let source = self.source();
         let question =
             Question { engine: &self.engine, inputs: &self.inputs, parameters: &self.parameters, show: &show };
-        Ok(verify_all(&source, &question, as_of, &mut each).await?)
+        Ok(Box::pin(verify_all(&source, &question, as_of, &mut each)).await?)
     }
 }
 

@@ -493,7 +493,8 @@ fn tables_read(plan: &LogicalPlan, catalog: &SessionCatalog) -> Result<Vec<Table
             let columns = read.entry(scan.table_name.table().to_owned()).or_default();
             let secure = catalog.secure(scan.table_name.table());
             // A column that only a pushed filter reads is read all the same.
-            let filtered = scan.filters.iter().flat_map(|filter| filter.column_refs()).map(|column| column.name.clone());
+            let filtered =
+                scan.filters.iter().flat_map(|filter| filter.column_refs()).map(|column| column.name.clone());
             let projected = scan.projected_schema.fields().iter().map(|field| field.name().clone());
             for name in projected.chain(filtered).filter(|name| name != secure_table::ENTITY) {
                 let shown = secure.as_ref().map_or_else(|| "raw".to_owned(), |table| table.shown(&name).to_string());

@@ -106,9 +106,9 @@ pub fn run_with_runtime(cli: &Cli, config: Config) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("minqiao").build()?;
     let result = runtime.block_on(async {
         match &cli.command {
-            Command::Demo(args) => demo::run(args, config, cli.data.is_some()).await,
+            Command::Demo(args) => Box::pin(demo::run(args, config, cli.data.is_some())).await,
             Command::Serve => serve::run(config).await,
-            Command::Verify(args) => verify::run(args, config).await,
+            Command::Verify(args) => Box::pin(verify::run(args, config)).await,
             Command::Sql(args) => sql::run(args, config).await,
             Command::Policy(command) => policy::run(command, &config),
             Command::Quarantine(command) => quarantine::run(command, config).await,

@@ -11,6 +11,11 @@ use minqiao_server::config::Config;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    // The text of a panic can quote a value; where it happened cannot (SEC-1).
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        let _written = writeln!(io::stderr(), "minqiao: a part of the hub failed at {place}");
+    }));
     let cli = Cli::parse();
     match run(&cli) {
         Ok(()) => ExitCode::SUCCESS,

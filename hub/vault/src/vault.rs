@@ -32,6 +32,9 @@ pub struct Vault {
     inner: Arc<Inner>,
 }
 
+/// Data keys by version and context.
+type Ciphers = HashMap<(u16, Vec<u8>), Arc<dyn AeadKey>>;
+
 /// Shared by a vault and its handles.
 #[derive(Debug)]
 pub(crate) struct Inner {
@@ -40,7 +43,7 @@ pub(crate) struct Inner {
     pub(crate) entropy: Arc<dyn Entropy>,
     ring: RwLock<Arc<Ring>>,
     /// Data keys by version and context; at most fields × versions of them.
-    ciphers: RwLock<HashMap<(u16, Vec<u8>), Arc<dyn AeadKey>>>,
+    ciphers: RwLock<Ciphers>,
     /// Token keys by domain, the domain hashed in.
     domains: RwLock<HashMap<String, Arc<dyn MacKey>>>,
 }

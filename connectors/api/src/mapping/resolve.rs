@@ -295,9 +295,7 @@ impl Resolver<'_> {
         }
         specs.sort_by_key(|spec| spec.field);
         let named: BTreeSet<usize> = match value {
-            Value::Mapping(map) => {
-                map.keys().filter_map(|k| scalar(k)).filter_map(|name| item.field_index(&name)).collect()
-            }
+            Value::Mapping(map) => map.keys().filter_map(scalar).filter_map(|name| item.field_index(&name)).collect(),
             _ => BTreeSet::new(),
         };
         for (at, field) in item.fields.iter().enumerate() {

@@ -30,8 +30,10 @@ use super::{
     teller::{Teller, row_months, text},
 };
 
+type Disaster = (&'static str, &'static str, (i32, u32, u32), u64);
+
 /// Disasters of the 24 months: number, GB/T 28921 kind, day, share of rural households hit in ten thousand.
-const DISASTERS: [(&str, &str, (i32, u32, u32), u64); 3] = [
+const DISASTERS: [Disaster; 3] = [
     ("ZH20240821", "010300", (2024, 8, 21), 90),
     ("ZH20250727", "010400", (2025, 7, 27), 130),
     ("ZH20260118", "010900", (2026, 1, 18), 60),

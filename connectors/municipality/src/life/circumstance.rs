@@ -225,6 +225,7 @@ impl Circumstances {
 /// Lets the families live.
 pub(crate) fn live(kin: &mut Kin, city: &City, chance: &mut Chance) {
     let mut stories: Vec<Option<Story>> = vec![None; kin.homes.len()];
+    #[expect(clippy::needless_range_loop, reason = "`choose` needs the whole family, not one home")]
     for h in 0..kin.homes.len() {
         let adult = kin.homes[h].members.iter().any(|p| kin.people[*p].age() >= 18);
         if !adult {
@@ -366,7 +367,7 @@ fn disability(birth: NaiveDate, severe: bool, chance: &mut Chance) -> Disability
     let issued = days(SNAPSHOT, -chance.range(30, oldest));
     let valid_until = days(months(issued, 120), -1);
     let status = if valid_until < TODAY { "4" } else { ["1", "3", "2"][chance.weighted(&[970, 15, 15])] };
-    let multi = (kind == "7").then(|| match grade {
+    let multi = (kind == "7").then_some(match grade {
         "1" => "4:1;5:2",
         "2" => "1:3;4:2",
         "3" => "2:3;3:3",

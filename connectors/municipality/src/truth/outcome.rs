@@ -261,8 +261,7 @@ impl Extreme<'_, '_> {
 
     fn incapable(&self, m: &str) -> bool {
         let age = years(m, QUERY);
-        age >= 60
-            || age < 16
+        !(16..60).contains(&age)
             || self
                 .family
                 .view

@@ -69,7 +69,8 @@ fn reduce(accounts: Vec<Account<'_>>, interest: &mut Vec<Interest>) -> Exact {
             *slot = batch;
         }
     }
-    let mut once: BTreeMap<String, (Exact, Id, BTreeSet<Id>, Option<(Exact, bool)>)> = BTreeMap::new();
+    type Shared = (Exact, Id, BTreeSet<Id>, Option<(Exact, bool)>);
+    let mut once: BTreeMap<String, Shared> = BTreeMap::new();
     for a in accounts {
         let current = last.get(&(a.owner.clone(), a.institution.to_owned()));
         let (Some(value), true) = (a.value, current.is_some_and(|b| b.1 == a.batch.1)) else { continue };

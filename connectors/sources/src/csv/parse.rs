@@ -89,7 +89,7 @@ impl Format {
     fn encoding_fault(&self, decoder: &Decoder, raw: &[u8], row: u32) -> RowFault {
         let cells: Vec<&[u8]> = raw.split(|b| *b == self.separator).take(self.width + 1).collect();
         let damaged = |cell: &&[u8]| memchr::memchr(0, cell).is_some() || !decoder.decodes(cell);
-        let column = cells.iter().position(|cell| damaged(cell));
+        let column = cells.iter().position(damaged);
         let cells = cells.iter().map(|cell| sample(&decoder.lossy(cell))).collect();
         RowFault { row, kind: FaultKind::Encoding, column, cells }
     }

@@ -35,7 +35,7 @@ fn good(sheet: &mut rust_xlsxwriter::Worksheet, row: u32, n: u32) {
     sheet.write(row, 1, number(n)).unwrap();
     sheet.write(row, 2, "王小明").unwrap();
     sheet.write(row, 3, "在押").unwrap();
-    sheet.write(row, 4, 3_702_010_001_u64 as f64).unwrap();
+    sheet.write(row, 4, 3_702_010_001_f64).unwrap();
     sheet.write_with_format(row, 5, ExcelDateTime::from_ymd(2024, 3, 1).unwrap(), &date).unwrap();
     sheet.write(row, 6, "2027-02-28").unwrap();
     sheet.write(row, 8, 371_002).unwrap();

@@ -106,12 +106,12 @@ impl City {
     pub(crate) async fn build_large(rows: usize, storage: Storage, limits: Limits) -> Self {
         let codes = ["01", "02", "03", "04"];
         let row = |n: usize| {
-            let mut row = assistance(n % 6 + 1, "张三", if n % 3 == 0 { HOME } else { AWAY }, &n.to_string());
+            let mut row = assistance(n % 6 + 1, "张三", if n.is_multiple_of(3) { HOME } else { AWAY }, &n.to_string());
             row.retain(|(field, _)| *field != "citizen_id");
             row.push(("citizen_id", format!("3710021960{:08}", n / 2)));
             row.push(("reason_code", codes[n % 4].to_owned()));
             row.push(("aid_mode_code", codes[n % 3].to_owned()));
-            row.push(("is_local_hukou", (n % 5 != 0).to_string()));
+            row.push(("is_local_hukou", (!n.is_multiple_of(5)).to_string()));
             row
         };
         let items = BTreeMap::from([("temporary_assistance", (0..rows).map(row).collect())]);

@@ -25,13 +25,12 @@ const AT_ONCE: usize = 2;
 /// folder, so that a second call goes on where the first one stopped.
 pub async fn run_all(port: u16, cast: &Cast, city: &Path, bars: &MultiProgress) -> anyhow::Result<Vec<RunReport>> {
     let progress = Arc::new(Bars::new(bars.clone()));
-    let runs = cast.connectors.iter().map(|player| {
-        let progress = progress.clone();
-        async move {
-            let run = connector(port, cast, player, city, progress)?;
-            run.run().await.with_context(|| format!("the connector of `{}`", player.department))
-        }
-    });
+    let mut runs = Vec::new();
+    for player in &cast.connectors {
+        let run = connector(port, cast, player, city, progress.clone())?;
+        let department = player.department.clone();
+        runs.push(async move { run.run().await.with_context(|| format!("the connector of `{department}`")) });
+    }
     let mut reports: Vec<RunReport> = stream::iter(runs).buffer_unordered(AT_ONCE).try_collect().await?;
     let departments = Catalogue::embedded().departments();
     reports.sort_by_key(|report| departments.iter().position(|d| d.code == report.department));

@@ -32,7 +32,7 @@ async fn ask(hub: &Hub, person: &Person, case: Option<&str>, sql: &str) -> Resul
 }
 
 /// Asks as caseworker, analyst and statistician.
-pub async fn three_principals(running: &Running, cast: &Cast) -> anyhow::Result<String> {
+pub(super) async fn three_principals(running: &Running, cast: &Cast) -> anyhow::Result<String> {
     let hub = &running.hub;
     let mut text = String::from("  同一查询, 三种身份 the same query as three people see it\n");
     writeln!(text, "  {QUERY}")?;
@@ -74,7 +74,7 @@ async fn own_case(hub: &Hub, caseworker: &Principal) -> Option<String> {
 }
 
 /// Addresses and commands to try, for the running demo.
-pub fn where_to_go(running: &Running, cast: &Cast) -> String {
+pub(super) fn where_to_go(running: &Running, cast: &Cast) -> String {
     let url = format!("https://localhost:{}", running.http.port());
     let analyst = &cast.people[1];
     format!(
@@ -92,7 +92,7 @@ pub fn where_to_go(running: &Running, cast: &Cast) -> String {
 }
 
 /// Writes the metrics as Prometheus would read them at this moment into the data folder.
-pub fn write_metrics(hub: &Hub) -> anyhow::Result<()> {
+pub(super) fn write_metrics(hub: &Hub) -> anyhow::Result<()> {
     let mut text = Vec::new();
     TextEncoder::new().encode(&hub.registry.gather(), &mut text)?;
     Ok(std::fs::write(hub.config.below_data("metrics.txt"), text)?)
