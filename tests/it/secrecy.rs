@@ -45,7 +45,7 @@ fn identifiers(city: &Path) -> HashSet<Vec<u8>> {
         for row in &rows {
             for (column, cell) in row.iter().enumerate() {
                 let cell = cell.trim();
-                let is_number = cell.len() == 18 && cell[..17].bytes().all(|b| b.is_ascii_digit());
+                let is_number = cell.len() == 18 && cell.bytes().take(17).all(|b| b.is_ascii_digit());
                 // Two characters of three bytes each are the shortest name; shorter cells are codes.
                 if is_number
                     || (personal.contains(&column) && cell.len() >= 6 && !cell.is_ascii())

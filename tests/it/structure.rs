@@ -35,6 +35,8 @@ fn crates_depend_only_downwards() {
         lists.iter().flat_map(|list| list.iter()).map(|name| format!("minqiao-{name}")).collect()
     };
     let allowed: BTreeMap<&str, BTreeSet<String>> = BTreeMap::from([
+        // No code, only features: under everything.
+        ("hub/unify", with(&[])),
         ("schemas", with(&[])),
         ("hub/core", with(&[])),
         ("hub/vault", with(&[&words])),
@@ -45,7 +47,7 @@ fn crates_depend_only_downwards() {
         ("hub/lake", with(&[&words, &["bus"]])),
         ("hub/intake", with(&[&words, &keys, &["bus", "store"]])),
         ("hub/query", with(&[&words, &keys, &["lake"]])),
-        ("hub/verify", with(&[&words, &keys, &["lake"]])),
+        ("hub/verify", with(&[&words, &keys, &["lake", "bus"]])),
         ("hub/doors", with(&[&words, &keys, &stores, &["intake", "query", "verify"]])),
         (
             "hub/server",
@@ -73,7 +75,7 @@ fn crates_depend_only_downwards() {
             .into_iter()
             .filter(|name| name.starts_with("minqiao-"))
             .collect();
-        let wrong: Vec<_> = found.difference(&may).collect();
+        let wrong: Vec<_> = found.difference(&may).filter(|name| *name != "minqiao-unify").collect();
         assert!(wrong.is_empty(), "{crate_folder} may not depend on {wrong:?}");
     }
 }

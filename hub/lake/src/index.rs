@@ -96,24 +96,24 @@ impl PointIndex {
         for (column, mut of_column) in entries.columns.into_iter().enumerate() {
             of_column.entries.sort_unstable();
             let column = u16::try_from(column).unwrap_or(MARKER - 1);
-            for block in of_column.entries.chunks(BLOCK_ENTRIES) {
+            for (number, block) in (0..).zip(of_column.entries.chunks(BLOCK_ENTRIES)) {
                 let mut value = Vec::with_capacity(block.len() * ENTRY_BYTES);
                 for (prefix, row) in block {
                     value.extend_from_slice(&prefix.to_be_bytes());
                     value.extend_from_slice(&row.to_be_bytes());
                 }
-                batch.insert(&self.blocks, key(item, &file, column, block[0].0).as_slice(), value);
+                batch.insert(&self.blocks, key(item, &file, column, block[0].0, number).as_slice(), value);
             }
         }
         let fingerprint = layout.index_fingerprint().to_be_bytes();
-        batch.insert(&self.blocks, key(item, &file, MARKER, 0).as_slice(), fingerprint.as_slice());
+        batch.insert(&self.blocks, key(item, &file, MARKER, 0, 0).as_slice(), fingerprint.as_slice());
         batch.commit()?;
         Ok(())
     }
 
     /// True when the file's entries are here, of the columns that are indexed now.
     pub(crate) fn has(&self, layout: &ItemLayout, file: &FileId) -> Result<bool, LakeError> {
-        let marker = self.blocks.get(key(layout.no, file, MARKER, 0))?;
+        let marker = self.blocks.get(key(layout.no, file, MARKER, 0, 0))?;
         Ok(marker.is_some_and(|marker| *marker == layout.index_fingerprint().to_be_bytes()))
     }
 
@@ -134,7 +134,7 @@ impl PointIndex {
         let mut rows = Vec::new();
         for token in tokens {
             let wanted = prefix_of(&token.0);
-            let blocks = key(item, file, column, 0)..=key(item, file, column, wanted);
+            let blocks = key(item, file, column, 0, 0)..=key(item, file, column, wanted, u32::MAX);
             for block in self.blocks.range(blocks).rev() {
                 let value = block.value()?;
                 let entries = value.chunks_exact(ENTRY_BYTES);
@@ -158,7 +158,7 @@ impl PointIndex {
     /// Drops the entries of a file. Blocking.
     pub(crate) fn remove(&self, item: u16, file: &FileId) -> Result<(), LakeError> {
         let mut batch = self.database.batch();
-        for block in self.blocks.prefix(&key(item, file, 0, 0)[..18]) {
+        for block in self.blocks.prefix(&key(item, file, 0, 0, 0)[..18]) {
             batch.remove(&self.blocks, block.key()?);
         }
         batch.commit()?;
@@ -185,12 +185,14 @@ impl PointIndex {
     }
 }
 
-fn key(item: u16, file: &FileId, column: u16, prefix: u64) -> [u8; 28] {
-    let mut key = [0; 28];
+/// The block's number keeps blocks apart that one token fills from end to end.
+fn key(item: u16, file: &FileId, column: u16, prefix: u64, number: u32) -> [u8; 32] {
+    let mut key = [0; 32];
     key[..2].copy_from_slice(&item.to_be_bytes());
     key[2..18].copy_from_slice(file);
     key[18..20].copy_from_slice(&column.to_be_bytes());
-    key[20..].copy_from_slice(&prefix.to_be_bytes());
+    key[20..28].copy_from_slice(&prefix.to_be_bytes());
+    key[28..].copy_from_slice(&number.to_be_bytes());
     key
 }
 

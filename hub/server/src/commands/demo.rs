@@ -234,7 +234,9 @@ async fn exercise(
         summary.rows.add(line.rows);
     }
     summary.rows.generated = made.rows;
-    let shown = show::three_principals(running, cast).await?;
+    let county = cast.people[0].principal.county.as_deref().unwrap_or_default();
+    let case = households.of_county.get(county).map(String::as_str);
+    let shown = show::three_principals(running, cast, case).await?;
     summary.stored_rows = hub.lake.row_counts().values().map(|rows| rows.changes).sum();
     stages.end("queries");
     summary.stages = std::mem::take(&mut stages.done);

@@ -2,9 +2,9 @@
 
 use std::fmt::Write as _;
 
-use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::array::RecordBatch;
 use arrow::util::pretty::pretty_format_batches;
-use minqiao_core::{Principal, Purpose};
+use minqiao_core::Purpose;
 use minqiao_query::{QueryError, QueryRequest};
 use prometheus::{Encoder, TextEncoder};
 use uuid::Uuid;
@@ -31,14 +31,13 @@ async fn ask(hub: &Hub, person: &Person, case: Option<&str>, sql: &str) -> Resul
     hub.sql.query(request).await?.collect_batches().await
 }
 
-/// Asks as caseworker, analyst and statistician.
-pub(super) async fn three_principals(running: &Running, cast: &Cast) -> anyhow::Result<String> {
+/// Asks as caseworker (for `case`), analyst and statistician.
+pub(super) async fn three_principals(running: &Running, cast: &Cast, case: Option<&str>) -> anyhow::Result<String> {
     let hub = &running.hub;
     let mut text = String::from("  同一查询, 三种身份 the same query as three people see it\n");
     writeln!(text, "  {QUERY}")?;
-    let case = own_case(hub, &cast.people[0].principal).await;
     for person in &cast.people[..3] {
-        let case = case.as_deref().filter(|_| person.principal.id == "caseworker");
+        let case = case.filter(|_| person.principal.id == "caseworker");
         let about = case.map(|case| format!(", case {case}")).unwrap_or_default();
         writeln!(text, "\n  {} for `{}`{about}", person.principal.id, person.purpose)?;
         text.push_str(&answer(&ask(hub, person, case, QUERY).await)?);
@@ -56,21 +55,6 @@ fn answer(answer: &Result<Vec<RecordBatch>, QueryError>) -> anyhow::Result<Strin
         }
         Err(refusal) => format!("    refused: {refusal}\n"),
     })
-}
-
-/// An application that was accepted in the caseworker's county.
-async fn own_case(hub: &Hub, caseworker: &Principal) -> Option<String> {
-    let county = caseworker.county.as_deref()?;
-    let session = datafusion::prelude::SessionContext::new();
-    session.register_table("applications", hub.lake.current("assistance_application").ok()?).ok()?;
-    let sql = format!(
-        "SELECT application_no FROM applications WHERE accept_town_code LIKE '{county}%' ORDER BY application_no LIMIT 1"
-    );
-    let batches = session.sql(&sql).await.ok()?.collect().await.ok()?;
-    let batch = batches.iter().find(|batch| batch.num_rows() > 0)?;
-    let column = arrow::compute::cast(batch.column(0), &arrow::datatypes::DataType::Utf8).ok()?;
-    let numbers = column.as_string::<i32>();
-    (!numbers.is_null(0)).then(|| numbers.value(0).to_owned())
 }
 
 /// Addresses and commands to try, for the running demo.

@@ -212,12 +212,16 @@ pub struct HouseholdComparison {
     pub categories: BTreeMap<String, u64>,
     /// The first disagreements: application number and the names of the figures.
     pub examples: Vec<String>,
+    /// One application of each county, for showing.
+    pub of_county: BTreeMap<String, String>,
 }
 
 impl HouseholdComparison {
     /// Takes in one result.
     pub fn add(&mut self, truth: &Households, result: &Value) {
         let differences = truth.differences(result);
+        let text = |name: &str| result[name].as_str().unwrap_or_default().to_owned();
+        self.of_county.entry(text("county")).or_insert_with(|| text("application_no"));
         self.verifications.total += 1;
         *self.categories.entry(result["category"].as_str().unwrap_or("error").to_owned()).or_default() += 1;
         if differences.is_empty() {
