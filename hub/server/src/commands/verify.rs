@@ -6,12 +6,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use clap::Args;
-use minqiao_bus::api::topic_of;
-use minqiao_bus::{Bus, MemoryBus};
-use minqiao_core::{BatchEnvelope, BatchId, Principal, ProviderCode, Purpose, Role, SystemClock, Timestamp};
-use minqiao_intake::publish::messages;
-use minqiao_lake::{Lake, LakeOptions, LakeWriter};
-use minqiao_schemas::Catalogue;
+use minqiao_core::{Principal, Purpose, Role, SystemClock, Timestamp};
 use minqiao_vault::{Vault, VaultOptions};
 use minqiao_verify::calendar::Day;
 use minqiao_verify::compute::{Engine, Run, RunError};
@@ -20,9 +15,8 @@ use minqiao_verify::lake_source::LakeSource;
 use minqiao_verify::number::Citizen;
 use minqiao_verify::rendering::{self, RenderOptions};
 use minqiao_verify::result::Verification;
-use minqiao_verify::sealing;
 use minqiao_verify::source::{Question, verify_runs};
-use prometheus::Registry;
+use minqiao_verify::throwaway;
 use serde_json::json;
 
 use crate::config::Config;
@@ -122,17 +116,8 @@ async fn from_folder(folder: &Path) -> anyhow::Result<()> {
     let case = CaseFolder::read(folder)?;
     let place = tempfile::Builder::new().prefix("minqiao-case-").tempdir()?;
     let vault = Vault::open(VaultOptions::at(place.path().join("keys")))?;
-    let clock = Arc::new(SystemClock::new());
-    let lake = Lake::open_local(
-        &place.path().join("lake"),
-        Catalogue::embedded(),
-        // Nobody comes back to this lake after a power cut.
-        LakeOptions { sync: false, ..LakeOptions::default() },
-        clock,
-        &Registry::new(),
-    )
-    .await?;
-    fill(&case, &vault, &lake).await?;
+    let folder = place.path().join("lake");
+    let lake = throwaway::lake_of(&case.rows, &vault.sealer(), &folder, Arc::new(SystemClock::new())).await?;
     let engine = Engine::new()?;
     let source = LakeSource::new(lake, vault.unsealer(), vault.tokens());
     let show = |number: Citizen| number.to_string();
@@ -143,35 +128,4 @@ async fn from_folder(folder: &Path) -> anyhow::Result<()> {
         writeln!(out, "{}", answer(run, result))?;
     }
     Ok(out.flush()?)
-}
-
-/// Rows of the folder, sealed, over a bus in memory into the lake.
-async fn fill(case: &CaseFolder, vault: &Vault, lake: &Arc<Lake>) -> anyhow::Result<()> {
-    let bus: Arc<dyn Bus> = Arc::new(MemoryBus::default());
-    let sealer = vault.sealer();
-    let max = bus.limits().message_bytes_max;
-    for rows in &case.rows {
-        let topic = topic_of(&rows.item.code);
-        bus.ensure_topic(&topic, 1).await?;
-        let provider = ProviderCode::new(format!("{}.case", rows.item.department))?;
-        let name = |n: usize| BatchId::new(format!("case-{}-{n}", rows.item.code));
-        let head = BatchEnvelope { provider, batch_id: name(0)?, received_at: Timestamp(0) };
-        for (n, sealed) in sealing::sealed(&sealer, rows, &head)?.iter().enumerate() {
-            let head = BatchEnvelope { batch_id: name(n)?, ..head.clone() };
-            let all: Vec<u32> = (0..u32::try_from(sealed.num_rows())?).collect();
-            for (partition, messages) in messages(rows.item, sealed, &all, &all, &head, 1, max)? {
-                bus.append(&topic, partition, messages).await?;
-            }
-        }
-    }
-    let stop = tokio_util::sync::CancellationToken::new();
-    let writer = LakeWriter::new(lake.clone());
-    let writing = tokio::spawn({
-        let (writer, bus, stop) = (writer.clone(), bus.clone(), stop.clone());
-        async move { writer.run(bus, stop).await }
-    });
-    writer.wait_for_all(&*bus, std::time::Duration::from_secs(600)).await?;
-    stop.cancel();
-    writing.await??;
-    Ok(())
 }
