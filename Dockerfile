@@ -9,6 +9,8 @@ FROM debian:bookworm-slim
 LABEL org.opencontainers.image.title="Minqiao" org.opencontainers.image.licenses="Apache-2.0"
 COPY --from=build /usr/local/bin/minqiao /usr/local/bin/minqiao-connector /usr/local/bin/
 RUN mkdir -p /var/lib/minqiao && chown 65532:65532 /var/lib/minqiao
+# See .cargo/config.toml.
+ENV MALLOC_ARENA_MAX=4
 USER 65532:65532
 VOLUME /var/lib/minqiao
 EXPOSE 8443 9464

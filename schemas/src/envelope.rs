@@ -43,6 +43,9 @@ pub const OP_DELETE: &str = "delete";
 /// Provider columns that a submission may have, in order.
 pub const SUBMISSION_COLUMNS: [&str; 4] = [SOURCE_RECORD_ID, SOURCE_UPDATED_AT, DATA_DATE, OP];
 
+/// Columns that have one value in a whole batch. On the bus that value stands in the message's headers, not in its rows.
+pub const BATCH_COLUMNS: [&str; 4] = [ITEM_CODE, CATALOGUE_VERSION, PROVIDER_CODE, BATCH_ID];
+
 /// Envelope columns of a sealed batch, in order.
 pub const SEALED_COLUMNS: [&str; 11] = [
     ITEM_CODE,

@@ -222,3 +222,32 @@ async fn probes_and_metrics_answer_without_an_identity() {
     assert!(!metrics.contains("371002"), "no value of data in a label");
     world.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn operators_see_counts_and_auditors_see_who_asked_and_nobody_else_does() {
+    let world = World::start().await;
+    let client = world.connector("civil-affairs");
+    let body = ndjson(&[row(1, "100.00"), row(2, "90.00"), row(1, "100.00")]);
+    let taken = send(&client, &world, ITEM, "counted", "application/x-ndjson", body).await;
+    assert_eq!(taken.status(), StatusCode::OK);
+    let counts = "SELECT provider, batches, accepted, duplicate, quarantined FROM ingest_counts WHERE item = 'elderly_allowance'";
+    let answer: Value = world.sql("operator", counts).send().await.expect("an answer").json().await.expect("JSON");
+    let rows = answer["rows"].as_array().unwrap_or_else(|| panic!("{answer}"));
+    assert_eq!(rows.len(), 1, "{answer}");
+    let wanted = json!({
+        "provider": "civil-affairs.371000", "batches": 1, "accepted": 2, "duplicate": 1, "quarantined": 0,
+    });
+    assert_eq!(rows[0], wanted);
+    let log = "SELECT principal, action FROM audit_log ORDER BY seq";
+    let answer: Value = world.sql("auditor", log).send().await.expect("an answer").json().await.expect("JSON");
+    assert!(answer["rows"].to_string().contains("operator"), "{answer}");
+    for user in ["analyst", "auditor", "caseworker"] {
+        let refused = world.sql(user, counts).send().await.expect("an answer");
+        assert_ne!(refused.status(), StatusCode::OK, "{user} must not see counts");
+    }
+    for user in ["analyst", "operator", "statistician"] {
+        let refused = world.sql(user, log).send().await.expect("an answer");
+        assert_ne!(refused.status(), StatusCode::OK, "{user} must not see the audit log");
+    }
+    world.stop().await;
+}

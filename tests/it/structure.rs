@@ -181,12 +181,3 @@ fn the_chart_and_the_workspace_agree_on_the_version() {
     let version = env!("CARGO_PKG_VERSION");
     assert!(chart.contains(&format!("appVersion: \"{version}\"")), "Chart.yaml must name appVersion {version}");
 }
-
-#[test]
-fn one_version_of_the_engine_and_its_formats() {
-    let lock = read("Cargo.lock");
-    for name in ["datafusion", "arrow", "parquet", "object_store", "rustls"] {
-        let versions = lock.matches(&format!("name = \"{name}\"\n")).count();
-        assert_eq!(versions, 1, "{versions} versions of {name}");
-    }
-}

@@ -4,8 +4,7 @@
 //! durable. It may be the HTTPS client ([`crate::http`]) or the intake of the same process; the runner cannot tell.
 //!
 //! Contract: the same submission sent twice is stored once and answered by the same receipt (the batch id is the
-//! idempotency key). Submissions of one item by one provider are handled in the order in which their futures
-//! are first polled, if [`Gateway::window`] is more than 1.
+//! idempotency key). A submission that names another in `after` is handled after that one, however many are under way.
 
 use std::fmt;
 use std::sync::Arc;
@@ -23,6 +22,8 @@ pub struct Submission {
     pub item: Arc<str>,
     /// Idempotency key.
     pub batch_id: BatchId,
+    /// The submission of this item that the hub must take before this one; `None` when all before were answered.
+    pub after: Option<BatchId>,
     /// The item's submission schema; at least one row.
     pub batch: RecordBatch,
 }
@@ -98,7 +99,7 @@ pub trait Gateway: Send + Sync + fmt::Debug {
     /// Hands over rows without canonical form; answers once they wait in the quarantine.
     async fn reject(&self, rejection: Rejection) -> Result<Receipt, GatewayError>;
 
-    /// How many submissions of one item may be under way at once without changing their order.
+    /// How many submissions of one item may be under way at once.
     fn window(&self) -> usize {
         1
     }

@@ -50,6 +50,8 @@ pub struct HttpOptions {
     pub pause_min: Duration,
     /// Longest pause of our own; the server may ask for more.
     pub pause_max: Duration,
+    /// Batches of one item under way at once; each names the one before it.
+    pub window: usize,
     /// Whether receipts must name the digest of what was sent.
     pub check_digest: bool,
 }
@@ -66,6 +68,7 @@ impl HttpOptions {
             retry_for: Duration::from_secs(600),
             pause_min: Duration::from_millis(100),
             pause_max: Duration::from_secs(15),
+            window: 4,
             check_digest: true,
         }
     }
@@ -132,6 +135,7 @@ impl HttpGateway {
         path: &[&str],
         content_type: &'static str,
         id: &BatchId,
+        after: Option<&BatchId>,
         body: Bytes,
     ) -> Result<Receipt, GatewayError> {
         let url = self.endpoint(path)?;
@@ -139,7 +143,10 @@ impl HttpGateway {
         let mut attempt = 0u32;
         loop {
             attempt += 1;
-            let request = self.client.post(url.clone()).header(CONTENT_TYPE, content_type);
+            let mut request = self.client.post(url.clone()).header(CONTENT_TYPE, content_type);
+            if let Some(after) = after {
+                request = request.header("Minqiao-After", after.as_str());
+            }
             let sent = request.header("Idempotency-Key", id.as_str()).body(body.clone()).send().await;
             let (asked, source) = match sent {
                 Ok(answer) if answer.status().is_success() => match read_receipt(answer).await {
@@ -187,11 +194,12 @@ impl HttpGateway {
 #[async_trait]
 impl Gateway for HttpGateway {
     async fn submit(&self, submission: Submission) -> Result<Receipt, GatewayError> {
-        let Submission { item, batch_id, batch } = submission;
+        let Submission { item, batch_id, after, batch } = submission;
         let rows = batch.num_rows();
         let body = arrow_stream(&batch)?;
         let path = ["v1", "items", &item, "batches"];
-        let receipt = self.post(&path, "application/vnd.apache.arrow.stream", &batch_id, body.clone()).await?;
+        let media_type = "application/vnd.apache.arrow.stream";
+        let receipt = self.post(&path, media_type, &batch_id, after.as_ref(), body.clone()).await?;
         check_receipt(&receipt, &item, &batch_id, rows)?;
         self.check_digest(&receipt, &body)?;
         Ok(receipt)
@@ -206,10 +214,14 @@ impl Gateway for HttpGateway {
         }
         let body = Bytes::from(body);
         let path = ["v1", "items", &item, "rejects"];
-        let receipt = self.post(&path, "application/x-ndjson", &batch_id, body.clone()).await?;
+        let receipt = self.post(&path, "application/x-ndjson", &batch_id, None, body.clone()).await?;
         check_receipt(&receipt, &item, &batch_id, rows.len())?;
         self.check_digest(&receipt, &body)?;
         Ok(receipt)
+    }
+
+    fn window(&self) -> usize {
+        self.options.window
     }
 }
 

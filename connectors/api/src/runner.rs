@@ -48,7 +48,7 @@ impl Default for RunOptions {
     fn default() -> Self {
         Self {
             items_at_once: 2,
-            pieces_ahead: 3,
+            pieces_ahead: 6,
             limits: Limits::default(),
             checkpoint_every: Duration::from_secs(1),
             items: Vec::new(),

@@ -70,7 +70,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            piece_rows: 8192,
+            piece_rows: 16384,
             piece_bytes: 8 << 20,
             field_bytes: 64 << 10,
             record_bytes: 1 << 20,

@@ -154,7 +154,8 @@ impl Log {
             .keyspace("messages", || {
                 KeyspaceCreateOptions::default()
                     .max_memtable_size(options.memtable_bytes)
-                    .with_kv_separation(Some(KvSeparationOptions::default()))
+                    // Half of a payload is ciphertext: compressing it costs more than it saves.
+                    .with_kv_separation(Some(KvSeparationOptions::default().compression(CompressionType::None)))
             })
             .map_err(storage)?;
         let small = || KeyspaceCreateOptions::default().max_memtable_size(4 << 20);

@@ -26,6 +26,20 @@ fn batch_id(headers: &HeaderMap) -> Result<BatchId, Refusal> {
     })
 }
 
+/// The batch before this one, if the sender has several under way.
+fn after(headers: &HeaderMap) -> Result<Option<BatchId>, Refusal> {
+    let Some(value) = headers.get("minqiao-after") else { return Ok(None) };
+    let id = value.to_str().ok().and_then(|id| BatchId::new(id.trim()).ok());
+    id.map(Some).ok_or_else(|| {
+        Refusal::new(
+            Kind::InvalidArgument,
+            "batch_id",
+            "the header `Minqiao-After` names the batch before this one: 1 to 128 characters of `A-Z a-z 0-9 . _ : -`",
+            "请求头 Minqiao-After 为前一批次号：1 至 128 个字符，限字母、数字和 . _ : -",
+        )
+    })
+}
+
 fn body_of(body: Result<Bytes, BytesRejection>) -> Result<Bytes, Refusal> {
     body.map_err(|rejection| {
         if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
@@ -70,9 +84,8 @@ pub(crate) async fn batch(
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Json<Receipt>, Refusal> {
     state.catalogue.item(&item).ok_or_else(unknown_item)?;
-    let receipt =
-        state.intake.submit(&provider, &item, &batch_id(&headers)?, body_of(body)?, format(&headers)?).await?;
-    Ok(Json(receipt))
+    let (id, after, format) = (batch_id(&headers)?, after(&headers)?, format(&headers)?);
+    Ok(Json(state.intake.submit(&provider, &item, &id, after.as_ref(), body_of(body)?, format).await?))
 }
 
 /// `POST /v1/items/{item}/rejects`.

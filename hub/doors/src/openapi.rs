@@ -66,6 +66,14 @@ fn operation(route: &Route) -> Value {
             "Batch id: the same id with the same content is stored once and answered by the same receipt.",
         ));
     }
+    if route.path == "/v1/items/{item}/batches" {
+        parameters.push(header(
+            "Minqiao-After",
+            false,
+            "Batch id of the batch before this one: several may be under way and still are stored in this order. Answers 503 \
+             `batch_too_early` when that batch does not come.",
+        ));
+    }
     if route.access == Access::User {
         parameters.push(header("X-Minqiao-Purpose", true, "What the data is for, e.g. `dibao_verification`."));
         parameters.push(header("X-Minqiao-Case", false, "Application or alert number worked on."));

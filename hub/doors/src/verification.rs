@@ -20,7 +20,7 @@ use minqiao_verify::number::Citizen;
 use minqiao_verify::parameters::{Parameters, ParametersError};
 use minqiao_verify::report::{Issue, Report};
 use minqiao_verify::result::Verification;
-use minqiao_verify::source::{Question, SourceError, verify_all, verify_one};
+use minqiao_verify::source::{Question, SourceError, verify_all, verify_one_cited};
 
 /// Purpose that verification needs.
 const PURPOSE: &str = "dibao_verification";
@@ -151,7 +151,8 @@ impl Verifications {
         let source = self.source();
         let question =
             Question { engine: &self.engine, inputs: &self.inputs, parameters: &self.parameters, show: &show };
-        let result = Box::pin(verify_one(&source, &question, &run)).await??;
+        let (result, evidence) = Box::pin(verify_one_cited(&source, &question, &run)).await?;
+        let result = result?;
         if !in_county(principal, &result.county) {
             self.record(principal, "report.refused", application_no, None).await?;
             return Err(VerificationError::NotFound);
@@ -162,7 +163,7 @@ impl Verifications {
             issuer: "minqiao".to_owned(),
             lake_versions: source.versions(),
         };
-        let report = Report::issue(result, issue, &self.vault.signer())?;
+        let report = Report::issue_cited(result, evidence, issue, &self.vault.signer())?;
         self.record(principal, "report.issued", application_no, Some(&report)).await?;
         self.keep(principal, run.as_of, now, &report).await?;
         Ok(report)

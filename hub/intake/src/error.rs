@@ -68,6 +68,14 @@ pub enum IntakeError {
         /// When to try again.
         retry_after: Duration,
     },
+    /// The batch that it is to follow has not been taken.
+    #[error("batch `{after}`, which this one follows, has not been taken yet: send it first")]
+    TooEarly {
+        /// The id of the batch before.
+        after: String,
+        /// When to try again.
+        retry_after: Duration,
+    },
     /// The batch id was used for another content.
     #[error("batch `{batch_id}` was sent before with another content")]
     BatchConflict {
@@ -134,6 +142,7 @@ impl KindOf for IntakeError {
             Self::PolicyForbidden { .. } | Self::ForeignCounty { .. } => Kind::Forbidden,
             Self::TooLarge { .. } | Self::Malformed { .. } | Self::Schema(_) => Kind::InvalidArgument,
             Self::RateLimited { retry_after } => Kind::RateLimited { retry_after: *retry_after },
+            Self::TooEarly { retry_after, .. } => Kind::Unavailable { retry_after: *retry_after },
             Self::BatchConflict { .. } => Kind::Conflict,
             Self::NotReplayable { .. } => Kind::FailedPrecondition,
             Self::Known { .. } => Kind::Unavailable { retry_after: Duration::from_secs(5) },
@@ -153,6 +162,7 @@ impl KindOf for IntakeError {
             Self::Malformed { .. } => "malformed_body",
             Self::Schema(_) => "schema_drift",
             Self::RateLimited { .. } => "rate_limited",
+            Self::TooEarly { .. } => "batch_too_early",
             Self::BatchConflict { .. } => "batch_conflict",
             Self::NotReplayable { .. } => "not_replayable",
             Self::Known { .. } | Self::Worker => "internal",

@@ -4,6 +4,7 @@
 //! 1 admission            who, what, how fast; nothing is kept
 //! 2 receipt before?      same batch id, same body: the same receipt, done
 //! 3 decode judge seal    on one of two workers; clear text ends here
+//!   turn                 if the sender names the batch before this one: after that one ([`crate::turn`])
 //! 4 item's lane          one batch of an item at a time from here to 7
 //! 5 known versions       catch up with the bus, tell new rows from duplicates
 //! 6 bus                  append what is new; answers when durable
@@ -21,8 +22,8 @@
 //! **Why a caller may go away.** Steps 2 to 8 run as a task of their own: a connection that breaks does not stop a batch
 //! half-way, and its repetition waits for it (one batch id is worked on once at a time) and gets its receipt.
 //!
-//! **Order.** A provider that awaits a receipt before it sends the next batch of an item has its batches on the bus in
-//! that order. Different items run in parallel; two workers bound the CPU and the clear text in memory.
+//! **Order.** A provider that awaits a receipt before it sends the next batch of an item, or that names in each batch the
+//! one before it, has its batches on the bus in that order. Different items run in parallel; two workers bound the CPU and the clear text in memory.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -50,6 +51,7 @@ use crate::lane::{Decision, Lane};
 use crate::metrics::Metrics;
 use crate::options::IntakeOptions;
 use crate::quarantine::{seal_rejects, seal_rows};
+use crate::turn::Turns;
 
 /// Locks that keep one batch id from being worked on twice at once; ids that share one only wait for each other.
 const BATCH_LOCKS: usize = 256;
@@ -94,6 +96,7 @@ pub(crate) struct Core {
     pending: Semaphore,
     batch_locks: Vec<Mutex<()>>,
     pub(crate) lanes: HashMap<&'static str, Arc<Mutex<Lane>>>,
+    turns: Turns,
 }
 
 /// What is to be processed.
@@ -168,6 +171,7 @@ impl Intake {
             pending: Semaphore::new((options.pending_bytes_max >> 10).max(1)),
             batch_locks: (0..BATCH_LOCKS).map(|_| Mutex::new(())).collect(),
             lanes,
+            turns: Turns::default(),
             options,
         };
         Ok(Self { core: Arc::new(core) })
@@ -178,16 +182,18 @@ impl Intake {
     }
 
     /// Takes a batch of canonical rows. Answers once every accepted row is durable on the bus and every other one
-    /// accounted for; the same batch id with the same body again answers the same receipt.
+    /// accounted for; the same batch id with the same body again answers the same receipt. `after` names the batch of
+    /// the same provider and item that must be on the bus before this one.
     pub async fn submit(
         &self,
         provider: &ProviderCode,
         item: &str,
         batch_id: &BatchId,
+        after: Option<&BatchId>,
         body: Bytes,
         format: Format,
     ) -> Result<Receipt, IntakeError> {
-        self.take(provider, item, batch_id, Rows::Body { body, format }).await
+        self.take(provider, item, batch_id, after, Rows::Body { body, format }).await
     }
 
     /// Takes rows without canonical form (NDJSON, see the module `decode`): all of them go to quarantine.
@@ -198,7 +204,7 @@ impl Intake {
         batch_id: &BatchId,
         body: Bytes,
     ) -> Result<Receipt, IntakeError> {
-        self.take(provider, item, batch_id, Rows::Rejects { body }).await
+        self.take(provider, item, batch_id, None, Rows::Rejects { body }).await
     }
 
     /// Receipts under a batch id: of one provider, or of all.
@@ -226,10 +232,11 @@ impl Intake {
         provider: &ProviderCode,
         item: &str,
         batch_id: &BatchId,
+        after: Option<&BatchId>,
         rows: Rows,
     ) -> Result<Receipt, IntakeError> {
         let taken = match self.core.admit(provider, item, &rows) {
-            Ok(item) => self.process(provider.clone(), item, batch_id.clone(), rows).await,
+            Ok(item) => self.process(provider.clone(), item, batch_id.clone(), after.cloned(), rows).await,
             Err(error) => Err(error),
         };
         if let Err(error) = &taken {
@@ -244,10 +251,11 @@ impl Intake {
         provider: ProviderCode,
         item: &'static Item,
         batch_id: BatchId,
+        after: Option<BatchId>,
         rows: Rows,
     ) -> Result<Receipt, IntakeError> {
         let core = Arc::clone(&self.core);
-        let task = tokio::spawn(async move { core.run(provider, item, batch_id, rows).await });
+        let task = tokio::spawn(async move { core.run(provider, item, batch_id, after, rows).await });
         task.await.map_err(|_| IntakeError::Worker)?
     }
 }
@@ -280,6 +288,7 @@ impl Core {
         provider: ProviderCode,
         item: &'static Item,
         batch_id: BatchId,
+        after: Option<BatchId>,
         rows: Rows,
     ) -> Result<Receipt, IntakeError> {
         let begun = self.clock.monotonic();
@@ -287,17 +296,26 @@ impl Core {
         let permits = u32::try_from(rows.bytes() >> 10).unwrap_or(u32::MAX).max(1);
         let busy = |_| IntakeError::RateLimited { retry_after: BUSY_RETRY };
         let _pending = self.pending.try_acquire_many(permits).map_err(busy)?;
-        let lock = BatchTag::of(provider.as_str(), batch_id.as_str()).lock(BATCH_LOCKS);
-        let _batch = self.batch_locks[lock].lock().await;
-
         if let Some(before) = self.store.receipt(provider.as_str(), kind, batch_id.as_str()).await? {
             return self.repeated(item, &batch_id, rows, before.receipt).await;
         }
         let received_at = self.clock.now();
         let envelope = BatchEnvelope { provider, batch_id, received_at };
         let prepared = self.prepare(item, rows, &envelope).await?;
+        self.turns.after(&self.store, &envelope.provider, after.as_ref()).await?;
+
+        let tag = BatchTag::of(envelope.provider.as_str(), envelope.batch_id.as_str());
+        let _batch = self.batch_locks[tag.lock(BATCH_LOCKS)].lock().await;
+        // Another attempt of this batch may have come to its end meanwhile.
+        let before = self.store.receipt(envelope.provider.as_str(), kind, envelope.batch_id.as_str()).await?;
+        if let Some(before) = before.map(|stored| stored.receipt) {
+            return self.same(item, &envelope.batch_id, &prepared.digest, before);
+        }
         self.admission.rows(&envelope.provider, prepared.rows)?;
         let (prepared, decision) = self.publish(item, prepared, &envelope).await?;
+        if kind == BatchKind::Batch {
+            self.turns.pass(tag);
+        }
         let (receipt, quarantined) = self.receipt(item, &envelope, prepared, decision)?;
         let new = NewReceipt { kind, receipt: receipt.clone(), received_at };
         match self.store.finish_batch(new, &quarantined).await? {
@@ -320,6 +338,10 @@ impl Core {
         before: Receipt,
     ) -> Result<Receipt, IntakeError> {
         let digest = self.work(move || Ok(rows.digest())).await?;
+        self.same(item, batch_id, &digest, before)
+    }
+
+    fn same(&self, item: &Item, batch_id: &BatchId, digest: &str, before: Receipt) -> Result<Receipt, IntakeError> {
         if digest == before.content_digest && before.item == item.code {
             self.metrics.batches.with_label_values(&["repeated"]).inc();
             Ok(before)

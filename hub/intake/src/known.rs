@@ -29,7 +29,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::TimestampMillisecondType;
 use arrow::ipc::reader::StreamReader;
-use fjall::{Database, Keyspace, KeyspaceCreateOptions};
+use fjall::config::{CompressionPolicy, PinningPolicy};
+use fjall::{CompressionType, Database, Keyspace, KeyspaceCreateOptions};
 use minqiao_bus::{Bus, Headers, TopicInfo};
 use minqiao_core::Op;
 use minqiao_schemas::envelope;
@@ -53,9 +54,9 @@ pub struct KnownOptions {
 }
 
 impl KnownOptions {
-    /// 128 Ki per item, a million in all (about 50 MiB).
+    /// A million in all (about 50 MiB), of one item or of many. Fewer and larger tables are merged less often.
     pub fn at(dir: impl Into<PathBuf>) -> Self {
-        Self { dir: dir.into(), item_entries_max: 1 << 17, entries_max: 1 << 20 }
+        Self { dir: dir.into(), item_entries_max: 1 << 20, entries_max: 1 << 20 }
     }
 }
 
@@ -63,7 +64,7 @@ impl KnownOptions {
 pub type Fingerprint = u128;
 
 /// Names the batch that brought a version.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct BatchTag(u64);
 
 impl BatchTag {
@@ -118,7 +119,13 @@ impl KnownVersions {
             .max_journaling_size(64 << 20)
             .worker_threads(1)
             .open()?;
-        let versions = db.keyspace("versions", || KeyspaceCreateOptions::default().max_memtable_size(4 << 20))?;
+        // Keys are random: nothing to compress, and every look-up of a new version asks the filter of every table.
+        let versions = db.keyspace("versions", || {
+            KeyspaceCreateOptions::default()
+                .max_memtable_size(4 << 20)
+                .filter_block_pinning_policy(PinningPolicy::all(true))
+                .data_block_compression_policy(CompressionPolicy::all(CompressionType::None))
+        })?;
         let positions = db.keyspace("positions", || KeyspaceCreateOptions::default().max_memtable_size(1 << 20))?;
         Ok(Self { options, db, versions, positions, entries: AtomicUsize::new(0), flushing: Mutex::new(()) })
     }
@@ -208,7 +215,7 @@ impl KnownVersions {
     fn flush_if_large(&self, item: &mut KnownItem) -> Result<(), IntakeError> {
         let (own, all) = (item.recent.len(), self.entries.load(Ordering::Relaxed));
         let large = own >= self.options.item_entries_max;
-        let crowded = all >= self.options.entries_max && own >= self.options.item_entries_max / 32;
+        let crowded = all >= self.options.entries_max && own >= self.options.item_entries_max / 256;
         if large || crowded { self.flush(item) } else { Ok(()) }
     }
 

@@ -10,7 +10,8 @@
 //! ```
 //!
 //! Reading order: [`intake`] (the path of a batch and why a crash at any point is harmless), [`admission`] (who may send
-//! what, how much), [`decode`], [`judge`], [`known`] (which versions exist), [`publish`], [`quarantine`], [`metrics`].
+//! what, how much), [`decode`], [`judge`], [`known`] (which versions exist), `turn` (whose batch is
+//! next), [`publish`], [`quarantine`], [`metrics`].
 //!
 //! Invariants:
 //! - INT-1 A receipt is given only for rows that are durable on the bus or in the quarantine.
@@ -18,6 +19,8 @@
 //!   hub dies. Known versions are never ahead of the bus and catch up with it before they are asked.
 //! - INT-3 A batch id with the same body has one receipt, with another body a conflict.
 //! - INT-4 No error, log line, metric or stored text outside a ciphertext holds a value of a row.
+//! - INT-5 One bad row costs no other row anything.
+//! - INT-6 A batch that names another enters the bus after that one.
 
 pub mod admission;
 pub mod decode;
@@ -30,6 +33,7 @@ pub mod metrics;
 pub mod options;
 pub mod publish;
 pub mod quarantine;
+mod turn;
 
 pub use decode::Format;
 pub use error::IntakeError;

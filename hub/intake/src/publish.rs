@@ -2,7 +2,7 @@
 //!
 //! The partition is the first byte of the subject's token modulo the number of partitions, so one person's records keep
 //! their order; a row without a subject takes the record key instead. Rows keep their order within a message and
-//! messages theirs within a partition.
+//! messages theirs within a partition. What is the same in all rows of a batch travels in the headers only.
 
 use arrow::array::{Array, AsArray, FixedSizeBinaryArray, RecordBatch, UInt32Array};
 use arrow::compute::take_record_batch;
@@ -38,6 +38,7 @@ pub fn messages(
     for row in rows {
         split[partition_of(subjects, keys, *row as usize, partitions)].push(*row);
     }
+    let sealed = &without_batch_columns(sealed)?;
     let row_bytes = (sealed.get_array_memory_size() / sealed.num_rows().max(1)).max(1);
     // A little below the limit: schema, padding and rows above the average.
     let rows_per_message = (bytes_max * 4 / 5 / row_bytes).max(1);
@@ -52,6 +53,14 @@ pub fn messages(
         }
     }
     Ok(out)
+}
+
+fn without_batch_columns(sealed: &RecordBatch) -> Result<RecordBatch, IntakeError> {
+    let schema = sealed.schema_ref();
+    let of_rows = |name: &str| !envelope::BATCH_COLUMNS.contains(&name);
+    let kept: Vec<usize> =
+        schema.fields().iter().enumerate().filter(|(_, f)| of_rows(f.name())).map(|(at, _)| at).collect();
+    sealed.project(&kept).map_err(failed)
 }
 
 fn partition_of(subjects: &FixedSizeBinaryArray, keys: &FixedSizeBinaryArray, row: usize, partitions: u32) -> usize {

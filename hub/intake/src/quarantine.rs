@@ -246,7 +246,7 @@ impl Intake {
             .collect();
         let batch = take_record_batch(&batch, &UInt32Array::from(keep)).map_err(failed)?;
         let rows = Rows::Clear { batch, faults: Vec::<CellFault>::new(), digest: hex::encode(named) };
-        let receipt = self.process(provider, item, batch_id, rows).await?;
+        let receipt = self.process(provider, item, batch_id, None, rows).await?;
         core.store.quarantine_resolve(&ids, QuarantineStatus::Replayed, core.clock.now()).await?;
         summary.accepted += u64::from(receipt.accepted);
         summary.duplicate += u64::from(receipt.duplicate);

@@ -26,8 +26,8 @@ use crate::table::{Commit, DataFile};
 
 /// Rows per step of a fold or compaction.
 const STEP_ROWS: usize = 8192;
-/// A compaction reads at most this many files, and this many times the size of a small file.
-const COMPACT_FILES_MAX: usize = 64;
+/// A merge reads at most this many files of `changes`: each costs the memory of a page of every column.
+const FAN_IN: usize = 12;
 /// A quiet item is folded when that rewrites at most this many rows …
 const IDLE_FOLD_ROWS: u64 = 1_000_000;
 /// … or when the tail has at least this share of them.
@@ -104,7 +104,7 @@ impl Lake {
     /// The same for one item.
     pub async fn compact(&self, item: &str) -> Result<(), LakeError> {
         let tables = self.tables(item)?;
-        self.fold(tables, false).await?;
+        self.fold_narrow(tables).await?;
         while self.compact_changes(tables, 2, false).await? {}
         self.delete_retired(tables).await
     }
@@ -155,18 +155,26 @@ impl Lake {
         let current_rows: u64 = picture.current.files.values().map(|file| file.rows).sum();
         let share = tail_rows as f64 / (current_rows.max(1)) as f64;
         let idle = self.upkeep.idle(&tables.layout.code, self.clock.monotonic()) >= self.options.fold_idle;
-        let grown = tail_rows >= self.options.fold_rows_min && share >= self.options.fold_share;
         let cheap = tail_rows + current_rows <= IDLE_FOLD_ROWS || share >= IDLE_FOLD_SHARE;
-        let many = tail.len() > self.options.tail_files_max;
-        if tail_rows > 0 && (grown || many && share >= IDLE_FOLD_SHARE || idle && cheap) {
-            self.fold(tables, false).await?;
-        } else if many {
+        // An item that never is quiet must not be merged while reading for ever.
+        let oldest = tail.iter().map(|file| file.written_at).min().unwrap_or(i64::MAX);
+        let age = self.clock.now().0.saturating_sub(oldest);
+        let aged = u128::try_from(age).is_ok_and(|age| age >= self.options.fold_age.as_millis());
+        if tail_rows > 0 && cheap && (idle || aged) {
+            self.fold_narrow(tables).await?;
+        } else if tail.len() > self.options.tail_files_max {
             self.compact_changes(tables, self.options.small_files_min, true).await?;
         }
         if idle {
             self.compact_changes(tables, self.options.small_files_min, false).await?;
         }
         self.delete_retired(tables).await
+    }
+
+    /// Folds, after putting the tail's files together while there are too many to be merged at once.
+    async fn fold_narrow(&self, tables: &Arc<ItemTables>) -> Result<(), LakeError> {
+        while Picture::take(tables).tail().len() > FAN_IN && self.compact_changes(tables, 2, true).await? {}
+        self.fold(tables, false).await
     }
 
     /// Brings every bucket up to the newest version of `changes`.
@@ -260,7 +268,7 @@ impl Lake {
             return Ok(false);
         };
         files.sort_by_key(|file| file.bytes);
-        files.truncate(COMPACT_FILES_MAX);
+        files.truncate(FAN_IN);
         let date: NaiveDate = day.parse().map_err(|_| LakeError::DamagedTable {
             table: tables.changes.name.clone(),
             reason: "an ingest date is not a date",

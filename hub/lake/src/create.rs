@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use arrow::array::{AsArray, RecordBatch};
-use arrow::compute::interleave_record_batch;
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringArray, new_null_array};
+use arrow::compute::interleave;
+use arrow::compute::kernels::cmp::eq;
 use chrono::NaiveDate;
 use minqiao_core::Timestamp;
 use tokio::sync::mpsc;
@@ -68,7 +69,8 @@ where
     F: FnOnce() -> Result<I, LakeError> + Send + 'static,
 {
     let (column, partition) = target.partition();
-    let path = format!("{column}={partition}/{}.parquet", Uuid::new_v4());
+    // Names ascend with time, so that the point index, which begins its keys with them, grows at its end.
+    let path = format!("{column}={partition}/{}.parquet", Uuid::now_v7());
     let table = target.table(tables);
     let directory = tables.directories.as_ref().map(|(changes, current)| match target {
         Target::Changes(_) => changes,
@@ -143,6 +145,8 @@ fn encode(
 /// Rows of a micro-batch in order, chunk by chunk.
 pub(crate) struct Sorted {
     batches: Vec<RecordBatch>,
+    /// By column: a chunk's worth of the value that all rows share. They need no gathering.
+    shared: Vec<Option<ArrayRef>>,
     rows: Vec<(OrderKey, u32, u32)>,
     next: usize,
 }
@@ -159,8 +163,36 @@ impl Sorted {
             }
         }
         rows.sort_unstable();
-        Ok(Self { batches, rows, next: 0 })
+        let columns = batches.first().map_or(0, RecordBatch::num_columns);
+        let shared = (0..columns).map(|column| shared_value(&batches, column)).collect::<Result<_, _>>()?;
+        Ok(Self { batches, shared, rows, next: 0 })
     }
+}
+
+/// A chunk of the one value of a text column, or of nulls, if there is no other in any batch.
+fn shared_value(batches: &[RecordBatch], column: usize) -> Result<Option<ArrayRef>, LakeError> {
+    let mut columns = batches.iter().map(|batch| batch.column(column)).filter(|values| !values.is_empty());
+    let Some(first) = columns.next() else { return Ok(None) };
+    if batches.iter().all(|batch| batch.column(column).null_count() == batch.num_rows()) {
+        return Ok(Some(new_null_array(first.data_type(), CHUNK_ROWS)));
+    }
+    let Some(text) = first.as_string_opt::<i32>().filter(|text| text.is_valid(0)).map(|text| text.value(0)) else {
+        return Ok(None);
+    };
+    let (value, repeated) = (StringArray::new_scalar(text), StringArray::new_repeated(text, CHUNK_ROWS));
+    for batch in batches {
+        let same = batch.column(column).as_string_opt::<i32>().is_some_and(|values| {
+            // A look at the first rows spares most columns the comparison of all.
+            let begins = values.iter().take(8).all(|one| one == Some(text));
+            begins
+                && values.null_count() == 0
+                && eq(&values, &value).is_ok_and(|equal| equal.true_count() == values.len())
+        });
+        if !same {
+            return Ok(None);
+        }
+    }
+    Ok(Some(Arc::new(repeated)))
 }
 
 impl std::fmt::Debug for Sorted {
@@ -181,8 +213,16 @@ impl Iterator for Sorted {
         self.next = end;
         let indices: Vec<(usize, usize)> =
             chunk.iter().map(|(_, batch, row)| (*batch as usize, *row as usize)).collect();
-        let batches: Vec<&RecordBatch> = self.batches.iter().collect();
-        Some(interleave_record_batch(&batches, &indices).map_err(LakeError::from))
+        let schema = self.batches.first()?.schema();
+        let columns = self.shared.iter().enumerate().map(|(column, shared)| match shared {
+            Some(values) => Ok(values.slice(0, indices.len())),
+            None => {
+                let arrays: Vec<&dyn Array> = self.batches.iter().map(|batch| batch.column(column).as_ref()).collect();
+                interleave(&arrays, &indices)
+            }
+        });
+        let columns = columns.collect::<Result<Vec<_>, _>>();
+        Some(columns.and_then(|columns| RecordBatch::try_new(schema, columns)).map_err(LakeError::from))
     }
 }
 

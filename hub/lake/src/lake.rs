@@ -164,6 +164,7 @@ impl Lake {
         let scans = ScanContext {
             opener: FileOpener::new(options.footer_cache_bytes),
             readers: Arc::new(CachedParquetFileReaderFactory::new(Arc::clone(&location.store), footers)),
+            latest: crate::latest::Latest::default(),
         };
         let (index, cache_bytes) = (index.to_owned(), options.index_cache_bytes);
         let index = tokio::task::spawn_blocking(move || PointIndex::open(&index, cache_bytes))
@@ -295,8 +296,8 @@ fn item_tables(location: &Location, layout: ItemLayout, sync: bool, runtime: Han
 /// One picture of an item.
 #[derive(Debug, Clone)]
 pub struct ItemSnapshot {
-    picture: Picture,
-    scans: Arc<ScanContext>,
+    pub(crate) picture: Picture,
+    pub(crate) scans: Arc<ScanContext>,
     index: Arc<PointIndex>,
 }
 

@@ -25,6 +25,7 @@ mod error;
 mod files;
 mod index;
 mod lake;
+mod latest;
 mod layout;
 mod lookup;
 mod merge;

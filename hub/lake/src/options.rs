@@ -60,13 +60,12 @@ pub struct LakeOptions {
     pub sync: bool,
     /// How often the compactor looks for work.
     pub maintain_every: Duration,
-    /// An unfolded tail is folded when it has this share of the bucket's rows …
-    pub fold_share: f64,
-    /// … and at least this many rows in the item; or when nothing arrived for `fold_idle`.
-    pub fold_rows_min: u64,
-    /// A quiet item is folded after this long, so that reads become plain scans.
+    /// An item is folded when nothing arrived for this long, so that reads become plain scans. Not while rows stream in:
+    /// the same rows would be rewritten again and again.
     pub fold_idle: Duration,
-    /// An unfolded tail of more files than this is folded in any case: it bounds what a read merges.
+    /// An item that is never quiet is folded when rows have waited this long.
+    pub fold_age: Duration,
+    /// An unfolded tail of more files than this is put together in fewer: it bounds what a read merges.
     pub tail_files_max: usize,
     /// A bucket of `current` with more rows is split in two.
     pub bucket_rows_max: u64,
@@ -88,16 +87,15 @@ pub struct LakeOptions {
 impl Default for LakeOptions {
     fn default() -> Self {
         Self {
-            batch_rows: 131_072,
-            batch_bytes: 32 << 20,
+            batch_rows: 196_608,
+            batch_bytes: 48 << 20,
             batch_delay: Duration::from_millis(500),
-            buffered_bytes_max: 96 << 20,
+            buffered_bytes_max: 128 << 20,
             encoders: 2,
             sync: true,
             maintain_every: Duration::from_millis(500),
-            fold_share: 1.0,
-            fold_rows_min: 2_000_000,
             fold_idle: Duration::from_secs(2),
+            fold_age: Duration::from_secs(300),
             tail_files_max: 96,
             bucket_rows_max: 1 << 19,
             small_file_bytes: 32 << 20,

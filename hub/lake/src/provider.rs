@@ -1,7 +1,7 @@
 //! The lake's tables for the query engine.
 //!
-//! When `current` has no unfolded tail and no deletes, or when all versions are asked for, a scan is the engine's own
-//! Parquet scan with its pruning and parallelism. Otherwise it is a [`FoldExec`]: one merge per partition over a range
+//! When `current` has no unfolded tail, or when all versions are asked for, a scan is the engine's own Parquet scan with
+//! its pruning and parallelism, and a filter that leaves deletes out where there are any. Otherwise it is a [`FoldExec`]: one merge per partition over a range
 //! of order keys. Compared with a window function over a union it neither hashes nor sorts, and holds one batch per
 //! file instead of the tail.
 //!
@@ -29,7 +29,9 @@ use datafusion::logical_expr::utils::conjunction;
 use datafusion::logical_expr::{BinaryExpr, Expr, Operator, TableProviderFilterPushDown};
 use datafusion::parquet::arrow::async_reader::AsyncFileReader;
 use datafusion::physical_expr::EquivalenceProperties;
+use datafusion::physical_expr::expressions::{binary, col, lit};
 use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
+use datafusion::physical_plan::filter::FilterExecBuilder;
 use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
 use datafusion::physical_plan::stream::RecordBatchReceiverStreamBuilder;
 use datafusion::physical_plan::{
@@ -37,10 +39,12 @@ use datafusion::physical_plan::{
     StatisticsArgs,
 };
 use minqiao_core::Timestamp;
+use minqiao_schemas::envelope;
 use object_store::ObjectMeta;
 
 use crate::files::{FileOpener, FilePlace};
-use crate::layout::{ItemLayout, LeadRange, project};
+use crate::latest::Latest;
+use crate::layout::{ItemLayout, LeadRange, OP, project};
 use crate::merge::{Keep, Merge, MergeSpec};
 use crate::snapshot::{ItemTables, Picture, ReadSet};
 
@@ -69,6 +73,7 @@ pub(crate) struct LakeTable {
 pub(crate) struct ScanContext {
     pub(crate) opener: FileOpener,
     pub(crate) readers: Arc<CachedParquetFileReaderFactory>,
+    pub(crate) latest: Latest,
 }
 
 impl LakeTable {
@@ -114,10 +119,32 @@ impl TableProvider for LakeTable {
         let partitions = state.config().target_partitions();
         if set.plain {
             let filters: Vec<Expr> = filters.iter().filter(|filter| prunes(filter)).cloned().collect();
+            if set.deletes {
+                return without_deletes(layout, &columns, |columns| {
+                    plain_scan(state, layout, &self.scans, set, columns, &filters, None)
+                });
+            }
             return plain_scan(state, layout, &self.scans, set, columns, &filters, limit);
         }
         Ok(Arc::new(FoldExec::new(Arc::clone(layout), Arc::clone(&self.scans), set, columns, limit, partitions)))
     }
+}
+
+/// A scan of the columns, and of `_op` to leave deletes out.
+fn without_deletes(
+    layout: &ItemLayout,
+    columns: &[usize],
+    scan: impl FnOnce(Vec<usize>) -> Result<Arc<dyn ExecutionPlan>>,
+) -> Result<Arc<dyn ExecutionPlan>> {
+    let mut read = columns.to_vec();
+    if !read.contains(&layout.op) {
+        read.push(layout.op);
+    }
+    let rows = scan(read)?;
+    let schema = rows.schema();
+    let upserts = binary(col(OP, &schema)?, Operator::NotEq, lit(envelope::OP_DELETE), &schema)?;
+    let kept = (0..columns.len()).collect();
+    Ok(Arc::new(FilterExecBuilder::new(upserts, rows).apply_projection(Some(kept))?.build()?))
 }
 
 /// The engine's own scan over files of which every row counts.

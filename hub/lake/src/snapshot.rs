@@ -28,8 +28,10 @@ pub(crate) struct ItemTables {
 #[derive(Debug, Clone)]
 pub(crate) struct ReadSet {
     pub(crate) files: Vec<FilePlace>,
-    /// True when every row of the files is an answer: no versions to compare, no deletes, no moment to look at.
+    /// True when every row of the files is an answer, but for deletes: no versions to compare, no moment to look at.
     pub(crate) plain: bool,
+    /// Rows of the files are deletes, which are no answer.
+    pub(crate) deletes: bool,
     /// Only rows received at this moment or before.
     pub(crate) received_max: Option<i64>,
 }
@@ -65,10 +67,10 @@ impl Picture {
     pub(crate) fn read_current(&self) -> ReadSet {
         let tail = self.tail();
         let deletes: u64 = self.current.files.values().map(|file| file.deletes).sum();
-        let plain = tail.is_empty() && deletes == 0;
+        let plain = tail.is_empty();
         let current = self.current.files.values().filter(|file| file.rows > 0).cloned().map(|f| self.place_current(f));
         let files = current.chain(tail.into_iter().map(|file| self.place_changes(file))).collect();
-        ReadSet { files, plain, received_max: None }
+        ReadSet { files, plain, deletes: deletes > 0, received_max: None }
     }
 
     /// What answers the state at a moment. When nothing was received later it is the current state; the greatest
@@ -82,6 +84,7 @@ impl Picture {
         ReadSet {
             files: files.cloned().map(|file| self.place_changes(file)).collect(),
             plain: false,
+            deletes: true,
             received_max: Some(at.0),
         }
     }
@@ -89,7 +92,7 @@ impl Picture {
     /// Every version.
     pub(crate) fn read_changes(&self) -> ReadSet {
         let files = self.changes.files.values().cloned().map(|file| self.place_changes(file)).collect();
-        ReadSet { files, plain: true, received_max: None }
+        ReadSet { files, plain: true, deletes: false, received_max: None }
     }
 
     pub(crate) fn place_changes(&self, file: Arc<DataFile>) -> FilePlace {

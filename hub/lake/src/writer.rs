@@ -16,13 +16,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arrow::array::RecordBatch;
+use arrow::array::{RecordBatch, StringArray};
 use arrow::buffer::Buffer;
+use arrow::datatypes::{DataType, Field, Schema};
 use arrow::ipc::reader::StreamDecoder;
 use chrono::NaiveDate;
 use futures::stream::FuturesUnordered;
 use futures::{StreamExt, TryStreamExt};
-use minqiao_bus::{Bus, Record, TopicInfo};
+use minqiao_bus::{Bus, Headers, Record, TopicInfo};
+use minqiao_schemas::envelope;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
@@ -426,7 +428,7 @@ fn decode(layout: &ItemLayout, record: &Record) -> Result<Vec<RecordBatch>, &'st
     let mut batches = Vec::new();
     while !buffer.is_empty() {
         match decoder.decode(&mut buffer) {
-            Ok(Some(batch)) => batches.push(checked(layout, &batch)?),
+            Ok(Some(batch)) => batches.push(checked(layout, &record.headers, &batch)?),
             Ok(None) => {}
             Err(_) => return Err("it is not an Arrow stream"),
         }
@@ -435,11 +437,21 @@ fn decode(layout: &ItemLayout, record: &Record) -> Result<Vec<RecordBatch>, &'st
     Ok(batches)
 }
 
-fn checked(layout: &ItemLayout, batch: &RecordBatch) -> Result<RecordBatch, &'static str> {
-    if batch.schema().fields().iter().any(|field| layout.schema.index_of(field.name()).is_err()) {
+/// The batch with every column of the item; what the headers say stands in every row.
+fn checked(layout: &ItemLayout, headers: &Headers, batch: &RecordBatch) -> Result<RecordBatch, &'static str> {
+    let (mut fields, mut columns) = (batch.schema().fields().to_vec(), batch.columns().to_vec());
+    if fields.iter().any(|field| layout.schema.index_of(field.name()).is_err()) {
         return Err("it has a column that the item does not have");
     }
-    conform(&layout.schema, batch)
+    let values = [&headers.item, &headers.catalogue_version, &headers.provider, &headers.batch_id];
+    for (name, value) in envelope::BATCH_COLUMNS.iter().zip(values) {
+        if batch.column_by_name(name).is_none() && layout.schema.index_of(name).is_ok() {
+            fields.push(Arc::new(Field::new(*name, DataType::Utf8, true)));
+            columns.push(Arc::new(StringArray::new_repeated(value.as_str(), batch.num_rows())));
+        }
+    }
+    let batch = RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).map_err(|_| "its columns do not fit")?;
+    conform(&layout.schema, &batch)
 }
 
 /// Encodes and commits the micro-batches of one item.

@@ -1,4 +1,4 @@
-//! What the service stands on: stored tables, the vault's handles, tables of the hub about itself.
+//! What the service stands on: stored tables and the vault's handles.
 
 use std::sync::Arc;
 
@@ -30,18 +30,6 @@ impl Sealing {
     pub fn of(vault: &Vault) -> Self {
         Self { unsealer: vault.unsealer(), tokens: vault.tokens() }
     }
-}
-
-/// A table that is no item (`audit_log`, `ingest_counts`); visible when the policies permit `read` on the view of its
-/// name. It must not hold personal data.
-#[derive(Debug, Clone)]
-pub struct SystemTable {
-    /// Name in SQL and in the policies.
-    pub name: String,
-    /// Chinese name.
-    pub label_zh: String,
-    /// Its rows.
-    pub provider: Arc<dyn TableProvider>,
 }
 
 impl BaseTables for minqiao_lake::Lake {

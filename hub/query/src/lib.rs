@@ -20,7 +20,8 @@
 //!
 //! Reading order: [`service`] (the way of a query), [`request`] (what comes in), [`statement`] and [`gate`] (what is
 //! let in), [`catalog`], [`secure_table`], [`barrier`] and [`reveal`] (what is seen), [`predicate`] and [`scope`]
-//! (which rows), [`guard`] (aggregates), [`stream`] and [`audit`] (the way out).
+//! (which rows), [`guard`] (aggregates), [`stream`] and [`audit`] (the way out), [`system`] (the
+//! hub's tables about itself).
 
 pub mod audit;
 pub mod barrier;
@@ -39,12 +40,14 @@ mod secure_table;
 pub mod service;
 pub mod statement;
 pub mod stream;
+pub mod system;
 
 pub use audit::{AuditSink, AuditUnavailable, QueryClosed, QueryOpened, TableRead};
-pub use base::{BaseTables, Sealing, SystemTable};
+pub use base::{BaseTables, Sealing};
 pub use catalog::{ColumnInfo, TableInfo};
 pub use error::QueryError;
 pub use limits::Limits;
 pub use request::{Parameter, QueryRequest};
 pub use service::{QueryParts, SqlService};
 pub use stream::QueryStream;
+pub use system::{SystemError, SystemRows, SystemTable};

@@ -26,7 +26,7 @@ use parking_lot::RwLock;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use crate::audit::{AuditSink, QueryClosed, QueryOpened, TableRead};
-use crate::base::{BaseTables, Sealing, SystemTable};
+use crate::base::{BaseTables, Sealing};
 use crate::catalog::{Asking, CATALOG, OneCatalog, OneCatalogList, PUBLIC, SessionCatalog, TableInfo};
 use crate::error::QueryError;
 use crate::functions::{AGGREGATE, SCALAR, WINDOW};
@@ -37,6 +37,7 @@ use crate::scope::Scopes;
 use crate::secure_table::TableParts;
 use crate::statement::{self, Parsed};
 use crate::stream::{BATCHES_UNDER_WAY, Message, QueryStream};
+use crate::system::SystemTable;
 use crate::{gate, secure_table};
 
 /// What a service is made of.

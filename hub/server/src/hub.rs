@@ -38,6 +38,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::certificates::secret_folder;
 use crate::config::Config;
+use crate::views;
 
 /// Every part, open and wired. Commands use the parts they need; [`Hub::start`] makes it serve.
 #[derive(Debug)]
@@ -174,7 +175,7 @@ impl Hub {
             },
             audit: Arc::new(QueryEvidence(audit.clone())),
             clock: clock.clone(),
-            system: Vec::new(),
+            system: views::all(store.clone(), audit.clone()),
         })
         .context("cannot start the SQL service")?;
         let verifications = Verifications::open(

@@ -7,9 +7,6 @@ use clap::Parser;
 use minqiao_server::commands::{self, Cli, Command};
 use minqiao_server::config::Config;
 
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
     // The text of a panic can quote a value; where it happened cannot (SEC-1).
     std::panic::set_hook(Box::new(|panic| {

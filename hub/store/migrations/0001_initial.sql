@@ -11,6 +11,9 @@ CREATE TABLE receipt (
     -- SM3 of the request body, hex.
     digest      TEXT   NOT NULL,
     received_at BIGINT NOT NULL,
+    accepted    BIGINT NOT NULL,
+    duplicate   BIGINT NOT NULL,
+    quarantined BIGINT NOT NULL,
     -- The signed receipt, JSON.
     body        TEXT   NOT NULL,
     PRIMARY KEY (provider, kind, batch_id)

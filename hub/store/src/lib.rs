@@ -26,6 +26,6 @@ pub use audit::{AuditEntry, AuditError, AuditLog, AuditOptions, AuditRecord, Aud
 pub use error::StoreError;
 pub use principal::StoredPrincipal;
 pub use quarantine::{NewQuarantined, QuarantineCount, QuarantineFilter, QuarantineStatus, Quarantined};
-pub use receipt::{BatchKind, Finished, NewReceipt, StoredReceipt};
+pub use receipt::{BatchKind, Finished, IngestCount, NewReceipt, StoredReceipt};
 pub use report::{NewReport, StoredReport};
 pub use store::{Store, StoreOptions};

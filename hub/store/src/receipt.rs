@@ -49,6 +49,25 @@ pub struct StoredReceipt {
     pub receipt: Receipt,
 }
 
+/// What a provider delivered of an item on a day.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IngestCount {
+    /// Days since 1970-01-01, of the calendar in +08:00.
+    pub day: i32,
+    /// Who sent it.
+    pub provider: String,
+    /// Item code.
+    pub item: String,
+    /// Finished deliveries, of either kind.
+    pub batches: i64,
+    /// Durable rows.
+    pub accepted: i64,
+    /// Rows known before.
+    pub duplicate: i64,
+    /// Rejected rows.
+    pub quarantined: i64,
+}
+
 /// What [`Store::finish_batch`] found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Finished {
@@ -93,6 +112,32 @@ impl Store {
             .collect()
     }
 
+    /// Deliveries by day, provider and item, ascending; for operators.
+    pub async fn ingest_counts(&self) -> Result<Vec<IngestCount>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT (received_at + 28800000) / 86400000 AS day, provider, item, COUNT(*) AS batches, \
+             CAST(SUM(accepted) AS BIGINT) AS accepted, CAST(SUM(duplicate) AS BIGINT) AS duplicate, \
+             CAST(SUM(quarantined) AS BIGINT) AS quarantined \
+             FROM receipt GROUP BY 1, provider, item ORDER BY 1, provider, item",
+        )
+        .fetch_all(&self.read)
+        .await?;
+        rows.into_iter()
+            .map(|row| {
+                let day = i32::try_from(row.try_get::<i64, _>("day")?);
+                Ok(IngestCount {
+                    day: day.map_err(|_| StoreError::Damaged { what: "receipt" })?,
+                    provider: row.try_get("provider")?,
+                    item: row.try_get("item")?,
+                    batches: row.try_get("batches")?,
+                    accepted: row.try_get("accepted")?,
+                    duplicate: row.try_get("duplicate")?,
+                    quarantined: row.try_get("quarantined")?,
+                })
+            })
+            .collect()
+    }
+
     /// Stores a receipt together with the rows that it quarantines (STORE-2). When the batch was finished before with
     /// the same digest and item nothing is stored and the earlier receipt is answered; with another it is a
     /// [`StoreError::BatchConflict`].
@@ -115,8 +160,8 @@ impl Store {
         }
         let body = serde_json::to_string(&receipt).map_err(|_| StoreError::Damaged { what: "receipt" })?;
         sqlx::query(
-            "INSERT INTO receipt (provider, kind, batch_id, item, digest, received_at, body) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7)",
+            "INSERT INTO receipt (provider, kind, batch_id, item, digest, received_at, accepted, duplicate, \
+             quarantined, body) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
         )
         .bind(&receipt.provider)
         .bind(kind.as_str())
@@ -124,6 +169,9 @@ impl Store {
         .bind(&receipt.item)
         .bind(&receipt.content_digest)
         .bind(received_at.0)
+        .bind(i64::from(receipt.accepted))
+        .bind(i64::from(receipt.duplicate))
+        .bind(i64::from(receipt.quarantined))
         .bind(body)
         .execute(&mut *transaction)
         .await?;

@@ -17,14 +17,15 @@
 //! computation reads. Few persons are looked up through the lake's point index instead.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
-use arrow::array::{Array, ArrayRef, AsArray, FixedSizeBinaryArray, RecordBatch, StringArray};
-use arrow::compute::cast;
-use arrow::datatypes::{DataType, Date32Type, Field, Schema};
+use arrow::array::{
+    Array, ArrayRef, AsArray, BinaryArray, FixedSizeBinaryArray, RecordBatch, StringArray, UInt32Array,
+};
+use arrow::compute::{cast, take};
+use arrow::datatypes::{DataType, Field, Schema};
 use async_trait::async_trait;
 use datafusion::common::JoinType;
-use datafusion::functions_aggregate::expr_fn::max;
 use datafusion::prelude::{DataFrame, SessionConfig, SessionContext, col, lit};
 use minqiao_core::{Timestamp, Token};
 use minqiao_lake::{ItemSnapshot, Lake, LakeError};
@@ -33,6 +34,7 @@ use minqiao_vault::{Tokens, Unsealer};
 use rayon::prelude::*;
 
 use crate::calendar::Day;
+use crate::number::Citizen;
 use crate::source::{Ask, RowSource, SourceError, columns_of};
 
 /// Up to this many persons are looked up in the point index, more are joined with a scan.
@@ -45,6 +47,14 @@ pub struct LakeSource {
     tokens: Tokens,
     session: SessionContext,
     pictures: Mutex<HashMap<String, ItemSnapshot>>,
+    known: RwLock<Known>,
+}
+
+/// Persons that were asked for. Their tokens are computed once, and their numbers need not be unsealed row by row.
+#[derive(Default)]
+struct Known {
+    tokens: HashMap<Citizen, Token>,
+    numbers: HashMap<Token, Citizen>,
 }
 
 fn store(item: &Item) -> impl Fn(Box<dyn std::error::Error + Send + Sync>) -> SourceError {
@@ -62,8 +72,27 @@ impl LakeSource {
     /// A source over the lake as it is now.
     pub fn new(lake: Arc<Lake>, unsealer: Unsealer, tokens: Tokens) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let session = SessionContext::new_with_config(SessionConfig::new().with_target_partitions(cores));
-        Self { lake, unsealer, tokens, session, pictures: Mutex::default() }
+        // The join with the wanted persons reaches into the scan: other people's rows are not decoded.
+        let mut config = SessionConfig::new().with_target_partitions(cores);
+        config.options_mut().execution.parquet.pushdown_filters = true;
+        let session = SessionContext::new_with_config(config);
+        Self { lake, unsealer, tokens, session, pictures: Mutex::default(), known: RwLock::default() }
+    }
+
+    /// Tokens of persons, in their order.
+    fn tokens_of(&self, numbers: &[Citizen]) -> Vec<Token> {
+        let new: Vec<Citizen> = {
+            let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+            numbers.iter().filter(|number| !known.tokens.contains_key(number)).copied().collect()
+        };
+        let tokens: Vec<(Citizen, Token)> =
+            new.into_par_iter().map(|number| (number, self.tokens.person_token(&number.to_string()))).collect();
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        for (number, token) in tokens {
+            known.tokens.insert(number, token);
+            known.numbers.insert(token, number);
+        }
+        numbers.iter().filter_map(|number| known.tokens.get(number).copied()).collect()
     }
 
     /// Version of every item that was read, for the report; items without rows are left out.
@@ -112,11 +141,14 @@ impl LakeSource {
         let mut fields = Vec::with_capacity(batch.num_columns());
         let mut columns: Vec<ArrayRef> = Vec::with_capacity(batch.num_columns());
         for (field, column) in batch.schema_ref().fields().iter().zip(batch.columns()) {
-            let sealed = item.field(field.name()).is_some_and(|f| f.is_sealed());
-            let clear = if sealed {
+            if field.name().ends_with(envelope::TOKEN_SUFFIX) {
+                continue;
+            }
+            let of_item = item.field(field.name());
+            let clear = if let Some(of_item) = of_item.filter(|f| f.is_sealed()) {
                 let binary = cast(column, &DataType::Binary).map_err(|e| fail(Box::new(e)))?;
-                let opened = self.unsealer.column_of(item, field.name(), binary.as_binary::<i32>());
-                opened.map_err(|source| SourceError::Unseal { item: item.code.clone(), source })?
+                let tokens = batch.column_by_name(&of_item.token_column()).filter(|_| of_item.is_citizen_number());
+                self.opened(item, field.name(), binary.as_binary(), tokens.and_then(|t| t.as_fixed_size_binary_opt()))?
             } else if matches!(column.data_type(), DataType::Utf8View | DataType::LargeUtf8) {
                 cast(column, &DataType::Utf8).map_err(|e| fail(Box::new(e)))?
             } else {
@@ -128,6 +160,42 @@ impl LakeSource {
         RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).map_err(|e| fail(Box::new(e)))
     }
 
+    /// Opens a sealed column; numbers of persons that are known by their tokens are looked up instead.
+    fn opened(
+        &self,
+        item: &Item,
+        field: &str,
+        sealed: &BinaryArray,
+        tokens: Option<&FixedSizeBinaryArray>,
+    ) -> Result<ArrayRef, SourceError> {
+        let open = |sealed: &BinaryArray| {
+            let opened = self.unsealer.column_of(item, field, sealed);
+            opened.map_err(|source| SourceError::Unseal { item: item.code.clone(), source })
+        };
+        let Some(tokens) = tokens else { return open(sealed) };
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        let number = |row: usize| -> Option<Citizen> {
+            let token = tokens.is_valid(row).then(|| tokens.value(row).try_into().ok().map(Token)).flatten()?;
+            known.numbers.get(&token).copied()
+        };
+        let numbers: Vec<Option<Citizen>> = (0..sealed.len()).map(number).collect();
+        drop(known);
+        let strange: UInt32Array = (0..)
+            .zip(&numbers)
+            .filter(|(row, n)| n.is_none() && sealed.is_valid(*row as usize))
+            .map(|(row, _)| row)
+            .collect();
+        let others = take(sealed, &strange, None).map_err(|e| store(item)(Box::new(e)))?;
+        let others = open(others.as_binary())?;
+        let mut others = others.as_string_opt::<i32>().into_iter().flatten();
+        let clear = (0..sealed.len()).zip(numbers).map(|(row, known)| match known {
+            Some(number) => Some(number.to_string()),
+            None if sealed.is_valid(row) => others.next().flatten().map(str::to_owned),
+            None => None,
+        });
+        Ok(Arc::new(clear.collect::<StringArray>()))
+    }
+
     async fn by_persons(
         &self,
         item: &Item,
@@ -135,7 +203,14 @@ impl LakeSource {
         fields: &[&str],
         tokens: &[Token],
     ) -> Result<Vec<RecordBatch>, SourceError> {
-        let columns = columns_of(item);
+        let mut columns = columns_of(item);
+        let by_token: Vec<String> = columns
+            .iter()
+            .filter_map(|name| item.field(name))
+            .filter(|f| f.is_citizen_number() && f.is_sealed() && f.has_token())
+            .map(minqiao_schemas::Field::token_column)
+            .collect();
+        columns.extend(by_token.iter().map(String::as_str));
         let mut found = Vec::new();
         for field in fields.iter().filter_map(|name| item.field(name)) {
             let column = field.token_column();
@@ -160,7 +235,7 @@ impl RowSource for LakeSource {
         let rows = match ask {
             Ask::Everything => self.collect(item, self.frame(item, as_of)?, &columns_of(item)).await?,
             Ask::Persons { fields, numbers } => {
-                let tokens: Vec<Token> = numbers.par_iter().map(|n| self.tokens.person_token(&n.to_string())).collect();
+                let tokens = self.tokens_of(numbers);
                 self.by_persons(item, as_of, fields, &tokens).await?
             }
             Ask::Texts { field, values } => {
@@ -178,18 +253,9 @@ impl RowSource for LakeSource {
     }
 
     async fn feed_date(&self, item: &Item, as_of: Timestamp) -> Result<Option<Day>, SourceError> {
-        let fail = |e| store(item)(Box::new(e));
-        let picture = self.picture(item).map_err(|e| store(item)(Box::new(e)))?;
-        let moment = datafusion::common::ScalarValue::TimestampMillisecond(Some(as_of.0), Some("+08:00".into()));
-        let frame = self.session.read_table(picture.changes()).map_err(fail)?;
-        let known = frame.filter(col(envelope::RECEIVED_AT).lt_eq(lit(moment))).map_err(fail)?;
-        let latest = known.aggregate(vec![], vec![max(col(envelope::DATA_DATE)).alias("latest")]).map_err(fail)?;
-        let batches = latest.collect().await.map_err(fail)?;
-        let day = batches.iter().filter(|b| b.num_rows() > 0).find_map(|batch| {
-            let column = batch.column(0).as_primitive_opt::<Date32Type>()?;
-            column.is_valid(0).then(|| Day(column.value(0)))
-        });
-        Ok(day)
+        let fail = |e: LakeError| store(item)(Box::new(e));
+        let picture = self.picture(item).map_err(fail)?;
+        Ok(picture.latest_date(envelope::DATA_DATE, as_of).await.map_err(fail)?.map(Day))
     }
 
     async fn history(&self, item: &Item) -> Result<Vec<RecordBatch>, SourceError> {

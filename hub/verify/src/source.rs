@@ -6,9 +6,12 @@
 //! reads its own few rows and a whole city reads each item in as many scans as kinship is deep, by the same plan.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use arrow::array::{AsArray, RecordBatch};
 use async_trait::async_trait;
+use futures::StreamExt;
+use futures::future::BoxFuture;
 use minqiao_core::{Kind, KindOf, Timestamp};
 use minqiao_schemas::{Catalogue, Item};
 use rayon::prelude::*;
@@ -26,6 +29,8 @@ use crate::result::Verification;
 
 /// Walks until a closure must be complete: kinship deeper than this is a loop of the program, not of a family.
 const ROUNDS_MAX: usize = 64;
+/// Items that are read at the same time: what one core does alone overlaps with another's reading.
+const ITEMS_AT_ONCE: usize = 4;
 /// Runs between two hand-overs of results: bounds the memory that results take.
 const CHUNK: usize = 1024;
 
@@ -150,6 +155,19 @@ fn links(no: u8, item: &Item) -> Vec<&str> {
     }
 }
 
+type ItemRows = (&'static Item, Vec<RecordBatch>);
+
+async fn rows_of(
+    source: &dyn RowSource,
+    item: &'static Item,
+    as_of: Timestamp,
+    numbers: Arc<[Citizen]>,
+) -> Result<ItemRows, SourceError> {
+    let fields = links(item_no(&item.code), item);
+    let rows = source.rows(item, as_of, Ask::Persons { fields: &fields, numbers: &numbers }).await?;
+    Ok((item, rows))
+}
+
 /// The store that grows while runs ask for more.
 struct Gathered<'s> {
     source: &'s dyn RowSource,
@@ -197,23 +215,28 @@ impl<'s> Gathered<'s> {
         if kin.is_empty() && full.is_empty() {
             return Ok(false);
         }
+        let (of_kin, of_full): (Arc<[Citizen]>, Arc<[Citizen]>) =
+            (kin.iter().copied().collect(), full.iter().copied().collect());
+        let mut asks: Vec<BoxFuture<'_, Result<ItemRows, SourceError>>> = Vec::new();
         for item in Catalogue::embedded().items() {
-            let no = item_no(&item.code);
-            let numbers: Vec<Citizen> = match no {
+            let numbers = match item_no(&item.code) {
                 1 | 8 | 9 => continue,
-                _ if KIN_ITEMS.contains(&no) || KIN_ITEMS_MORE.contains(&no) => kin.iter().copied().collect(),
-                _ => full.iter().copied().collect(),
+                no if KIN_ITEMS.contains(&no) || KIN_ITEMS_MORE.contains(&no) => &of_kin,
+                _ => &of_full,
             };
-            if numbers.is_empty() {
-                continue;
+            if !numbers.is_empty() {
+                asks.push(Box::pin(rows_of(self.source, item, self.as_of, Arc::clone(numbers))));
             }
-            let fields = links(no, item);
-            let rows = self.source.rows(item, self.as_of, Ask::Persons { fields: &fields, numbers: &numbers }).await?;
-            if no == SubsistenceAllowanceMember::NO {
+        }
+        let mut answers = futures::stream::iter(asks).buffered(ITEMS_AT_ONCE);
+        while let Some(answer) = answers.next().await {
+            let (item, rows) = answer?;
+            if item_no(&item.code) == SubsistenceAllowanceMember::NO {
                 self.households_of(&rows).await?;
             }
             self.facts.load(&item.code, &rows, Versions::Current)?;
         }
+        drop(answers);
         // Households of item 1 also state something about their heads: a name that does not belong to the number.
         let numbers: Vec<Citizen> = full.iter().copied().collect();
         if !numbers.is_empty() {

@@ -36,6 +36,14 @@ struct Slot {
     mapped: oneshot::Receiver<Mapped>,
 }
 
+/// A piece whose rows are mapped.
+struct Named {
+    id: BatchId,
+    end: Position,
+    source_bytes: u64,
+    mapped: Mapped,
+}
+
 /// A piece that the hub has answered for.
 struct Answered {
     end: Position,
@@ -262,7 +270,20 @@ impl Flow<'_> {
         let prefix = self.id_prefix(ledger);
         let queue = futures::stream::unfold(queue, |mut queue| async move { Some((queue.recv().await?, queue)) });
         let window = self.run.gateway.window().max(1);
-        let mut answers = Box::pin(queue.map(|slot| self.answer(&prefix, slot)).buffered(window));
+        let mut before = None;
+        let batches = queue.then(|slot| self.named(&prefix, slot)).map(|batch| {
+            let batch: Named = batch?;
+            let after = before.clone();
+            if batch.mapped.batch.num_rows() > 0 {
+                before = Some(batch.id.clone());
+            }
+            Ok::<_, Stop>((batch, after))
+        });
+        let answers = batches.map(|batch| async {
+            let (batch, after) = batch?;
+            self.answer(batch, after).await
+        });
+        let mut answers = Box::pin(answers.buffered(window));
         let mut saved_at = self.run.clock.monotonic();
         loop {
             let answered = tokio::select! {
@@ -339,31 +360,33 @@ impl Flow<'_> {
         format!("{}.{}", self.mapping.item.code, hex::encode(&hash.finalize()[..16]))
     }
 
-    /// Waits for the mapped rows of a slot and hands them to the hub.
-    async fn answer(&self, prefix: &str, slot: Result<Slot, SourceError>) -> Result<Answered, Stop> {
+    /// Waits for the mapped rows of a slot and names them.
+    async fn named(&self, prefix: &str, slot: Result<Slot, SourceError>) -> Result<Named, Stop> {
         let Slot { end, source_bytes, digest, mapped } = slot?;
         let mapped = mapped.await.map_err(|_| Stop::Worker("mapping"))?;
-        let id = |suffix: String| {
-            BatchId::new(format!("{prefix}.{}.{digest:016x}{suffix}", end.sequence))
-                .map_err(|_| Stop::Worker("naming a batch"))
-        };
+        let id = batch_name(format!("{prefix}.{}.{digest:016x}", end.sequence))?;
+        Ok(Named { id, end, source_bytes, mapped })
+    }
+
+    /// Hands the rows to the hub, behind those of `after`.
+    async fn answer(&self, batch: Named, after: Option<BatchId>) -> Result<Answered, Stop> {
+        let Named { id, end, source_bytes, mapped } = batch;
         let item: Arc<str> = self.mapping.item.code.as_str().into();
         let gateway = &self.run.gateway;
-        let batch_id = id(String::new())?;
         let batch = async {
             let rows = mapped.batch.num_rows();
             if rows == 0 {
                 return Ok(None);
             }
-            let submission =
-                Submission { item: Arc::clone(&item), batch_id: batch_id.clone(), batch: mapped.batch.clone() };
+            let (item, batch) = (Arc::clone(&item), mapped.batch.clone());
+            let submission = Submission { item, batch_id: id.clone(), after, batch };
             let receipt = gateway.submit(submission).await?;
-            check_receipt(&receipt, &item, &batch_id, rows)?;
+            check_receipt(&receipt, &self.mapping.item.code, &id, rows)?;
             Ok::<_, Stop>(Some(receipt))
         };
         let rejects = async {
             for (at, rows) in chunks(&self.file.name, &self.sheet, &mapped.rejects).into_iter().enumerate() {
-                let batch_id = id(format!(".r{at}"))?;
+                let batch_id = batch_name(format!("{}.r{at}", id.as_str()))?;
                 let count = rows.len();
                 let rejection = Rejection { item: Arc::clone(&item), batch_id: batch_id.clone(), rows };
                 let receipt = gateway.reject(rejection).await?;
@@ -374,6 +397,10 @@ impl Flow<'_> {
         let (receipt, ()) = futures::try_join!(batch, rejects)?;
         Ok(Answered { end, source_bytes, mapped, receipt })
     }
+}
+
+fn batch_name(name: String) -> Result<BatchId, Stop> {
+    BatchId::new(name).map_err(|_| Stop::Worker("naming a batch"))
 }
 
 /// Reads pieces in order and hands each to the pool; the slot keeps its place. Ends when the queue is gone.

@@ -190,6 +190,9 @@ fn unquote(text: &str, separator: u8) -> (Unquoted, usize) {
 /// Decodes records one at a time.
 struct Decoder {
     encoding: Option<&'static Encoding>,
+    /// One decoded record. The library touches every page of its target's spare room on each call, so the target must
+    /// not be the text of the whole piece.
+    record: String,
 }
 
 impl Decoder {
@@ -199,7 +202,7 @@ impl Decoder {
             TextEncoding::Gbk => Some(GBK),
             TextEncoding::Gb18030 => Some(GB18030),
         };
-        Self { encoding }
+        Self { encoding, record: String::new() }
     }
 
     /// Appends decoded bytes; `false` (and unspecified text) when they are not in the encoding.
@@ -217,12 +220,14 @@ impl Decoder {
         self.append_decoded(raw, to)
     }
 
-    fn append_decoded(&self, raw: &[u8], to: &mut String) -> bool {
+    fn append_decoded(&mut self, raw: &[u8], to: &mut String) -> bool {
         let Some(encoding) = self.encoding else { return false };
         let mut decoder = encoding.new_decoder_without_bom_handling();
         let Some(room) = decoder.max_utf8_buffer_length_without_replacement(raw.len()) else { return false };
-        to.reserve(room);
-        let (result, _) = decoder.decode_to_string_without_replacement(raw, to, true);
+        self.record.clear();
+        self.record.reserve(room);
+        let (result, _) = decoder.decode_to_string_without_replacement(raw, &mut self.record, true);
+        to.push_str(&self.record);
         result == DecoderResult::InputEmpty
     }
 

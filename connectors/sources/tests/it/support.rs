@@ -93,7 +93,7 @@ fn content(batch: &RecordBatch, row: usize) -> String {
 #[async_trait]
 impl Gateway for MemoryHub {
     async fn submit(&self, submission: Submission) -> Result<Receipt, GatewayError> {
-        let Submission { item, batch_id, batch } = submission;
+        let Submission { item, batch_id, batch, .. } = submission;
         let mut state = self.state.lock().unwrap();
         if let Some(known) = state.receipts.get(batch_id.as_str()) {
             return Ok(known.clone());

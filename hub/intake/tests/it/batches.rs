@@ -56,6 +56,50 @@ async fn a_batch_sent_again_has_one_receipt() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn batches_that_name_the_one_before_keep_their_order() {
+    let dir = dir();
+    let hub = Hub::open(dir.path()).await;
+    let send = |batch: usize| {
+        let (hub, after) = (&hub, batch.checked_sub(1).map(|before| batch_id(&format!("b{before}"))));
+        async move {
+            // Later ones are smaller and are ready sooner.
+            let body = arrow_body(&arrow(&deposits(batch * 200..batch * 200 + 160 - batch * 20)));
+            let id = batch_id(&format!("b{batch}"));
+            hub.intake.submit(&provider(), ITEM, &id, after.as_ref(), body, Format::Arrow).await
+        }
+    };
+    // The last one is polled first.
+    let receipts = futures::future::join_all((0..8).rev().map(send)).await;
+    assert!(receipts.iter().all(Result::is_ok), "{receipts:?}");
+    let mut newest: HashMap<u32, String> = HashMap::new();
+    let topic = format!("minqiao.{ITEM}");
+    for partition in 0..2 {
+        for record in hub.bus.fetch(&topic, partition, 0, 1 << 24).await.expect("fetched") {
+            let batch = record.headers.batch_id;
+            let before = newest.insert(partition, batch.clone()).unwrap_or_default();
+            assert!(before <= batch, "{batch} came after {before}");
+        }
+    }
+    assert!(newest.values().all(|last| last == "b7"), "{newest:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_batch_whose_predecessor_never_came_is_sent_away_and_stores_nothing() {
+    let dir = dir();
+    let hub = Hub::open(dir.path()).await;
+    let body = arrow_body(&arrow(&deposits(0..10)));
+    let (id, before) = (batch_id("second"), batch_id("first"));
+    let early = hub.intake.submit(&provider(), ITEM, &id, Some(&before), body.clone(), Format::Arrow).await;
+    let early = early.expect_err("too early");
+    assert_eq!(early.code(), "batch_too_early");
+    assert!(matches!(early.kind(), Kind::Unavailable { .. }), "worth another attempt");
+    assert!(hub.on_bus(ITEM).await.is_empty());
+    hub.send_rows("first", &deposits(10..20)).await.expect("taken");
+    let again = hub.intake.submit(&provider(), ITEM, &id, Some(&before), body, Format::Arrow).await.expect("its turn");
+    assert_eq!(again.accepted, 10);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_version_is_accepted_once_and_every_other_version_too() {
     let dir = dir();
     let hub = Hub::open(dir.path()).await;
@@ -201,7 +245,7 @@ async fn only_the_owner_of_an_item_in_this_city_may_deliver() {
     for (who, item, code) in cases {
         let who = ProviderCode::new(who).expect("valid");
         let body = arrow_body(&arrow(&deposits(0..1)));
-        let refused = hub.intake.submit(&who, item, &batch_id("x"), body, Format::Arrow).await;
+        let refused = hub.intake.submit(&who, item, &batch_id("x"), None, body, Format::Arrow).await;
         assert!(matches!(&refused, Err(error) if error.code() == code), "{who} {item}: {refused:?}");
     }
     assert_eq!(hub.metric("minqiao_intake_batches_total", &[("outcome", "foreign_county")]), 4.0);
@@ -222,13 +266,14 @@ async fn a_county_delivers_its_own_rows_only() {
     let body: Bytes = [row("A1", "371002"), row("A2", "371003")].join("\n").into();
     let county = ProviderCode::new("civil-affairs.371002").expect("valid");
     let item = "subsistence_marginal_household";
-    let receipt = hub.intake.submit(&county, item, &batch_id("c"), body.clone(), Format::Ndjson).await.expect("taken");
+    let receipt =
+        hub.intake.submit(&county, item, &batch_id("c"), None, body.clone(), Format::Ndjson).await.expect("taken");
     let outcomes: Vec<_> = receipt.outcomes.iter().map(|o| (o.row, o.reasons[0].code.as_str())).collect();
     assert_eq!(
         outcomes.iter().filter(|(_, code)| *code == "policy_forbidden").collect::<Vec<_>>(),
         [&(1, "policy_forbidden")]
     );
-    let city = hub.intake.submit(&provider(), item, &batch_id("c"), body, Format::Ndjson).await.expect("taken");
+    let city = hub.intake.submit(&provider(), item, &batch_id("c"), None, body, Format::Ndjson).await.expect("taken");
     assert!(city.outcomes.iter().all(|o| o.reasons.iter().all(|reason| reason.code != "policy_forbidden")));
 }
 
@@ -334,7 +379,7 @@ async fn who_sends_too_fast_is_told_when_to_come_back() {
     hub.send_rows("later", &deposits(30..31)).await.expect("taken after the wait");
     let other = ProviderCode::new("civil-affairs.371002").expect("valid");
     let body = arrow_body(&arrow(&deposits(40..41)));
-    hub.intake.submit(&other, ITEM, &batch_id("o"), body, Format::Arrow).await.expect("another provider is free");
+    hub.intake.submit(&other, ITEM, &batch_id("o"), None, body, Format::Arrow).await.expect("another provider is free");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

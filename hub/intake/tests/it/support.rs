@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arrow::array::{
     ArrayRef, AsArray, Date32Array, Decimal128Array, RecordBatch, StringArray, TimestampMillisecondArray,
 };
-use arrow::datatypes::Schema;
+use arrow::datatypes::{Field, Schema};
 use arrow::ipc::reader::StreamReader;
 use arrow::ipc::writer::StreamWriter;
 use bytes::Bytes;
@@ -61,7 +61,7 @@ impl Hub {
     }
 
     pub(crate) async fn send(&self, batch: &str, body: Bytes, format: Format) -> Result<Receipt, IntakeError> {
-        self.intake.submit(&provider(), ITEM, &batch_id(batch), body, format).await
+        self.intake.submit(&provider(), ITEM, &batch_id(batch), None, body, format).await
     }
 
     pub(crate) async fn send_rows(&self, batch: &str, rows: &[Deposit]) -> Result<Receipt, IntakeError> {
@@ -84,14 +84,18 @@ impl Hub {
                     for batch in StreamReader::try_new(&*record.payload, None).expect("a stream") {
                         let batch = batch.expect("a batch");
                         assert_eq!(batch.num_rows() as u32, record.headers.span.rows);
-                        assert_eq!(batch.schema(), catalogue_item(item).sealed_schema());
+                        // What is the same in all rows stands in the headers.
+                        let sealed = catalogue_item(item).sealed_schema();
+                        let of_rows = |field: &&Arc<Field>| !envelope::BATCH_COLUMNS.contains(&field.name().as_str());
+                        let wanted: Vec<&Arc<Field>> = sealed.fields().iter().filter(of_rows).collect();
+                        assert_eq!(batch.schema().fields().iter().collect::<Vec<_>>(), wanted);
                         let accounts = batch.column_by_name("account_token").expect("accounts").as_binary::<i32>();
                         let accounts = self.vault.unsealer().column(item, "account_token", accounts).expect("opened");
-                        let batches = batch.column_by_name(envelope::BATCH_ID).expect("batch ids");
-                        let batches = batches.as_string::<i32>();
-                        rows.extend(accounts.iter().zip(batches).map(|(account, batch)| {
-                            (account.expect("an account").to_owned(), batch.expect("a batch id").to_owned())
-                        }));
+                        rows.extend(
+                            accounts.iter().map(|account| {
+                                (account.expect("an account").to_owned(), record.headers.batch_id.clone())
+                            }),
+                        );
                     }
                 }
             }

@@ -7,18 +7,20 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use arrow::array::{ArrayRef, AsArray, RecordBatch, StringArray};
 use arrow::compute::cast;
-use arrow::datatypes::{DataType, Field, Schema};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use async_trait::async_trait;
 use datafusion::catalog::TableProvider;
 use datafusion::dataframe::DataFrameWriteOptions;
 use datafusion::datasource::MemTable;
 use datafusion::prelude::{ParquetReadOptions, SessionConfig, SessionContext};
+use futures::StreamExt;
+use futures::stream::BoxStream;
 use minqiao_core::{BatchEnvelope, BatchId, KindOf, ManualClock, Principal, ProviderCode, Purpose, Role, Timestamp};
 use minqiao_policy::Policy;
 use minqiao_query::{
     AuditSink, AuditUnavailable, BaseTables, Limits, Parameter, QueryClosed, QueryError, QueryOpened, QueryParts,
-    QueryRequest, Sealing, SqlService, SystemTable,
+    QueryRequest, Sealing, SqlService, SystemError, SystemRows, SystemTable,
 };
 use minqiao_schemas::Catalogue;
 use minqiao_vault::{Vault, VaultOptions};
@@ -156,14 +158,11 @@ impl City {
             limits,
             audit: Arc::clone(&audit) as Arc<dyn AuditSink>,
             clock: Arc::new(ManualClock::at(Timestamp::parse("2026-03-20T08:00:00+08:00").expect("a time"))),
-            system: vec![SystemTable {
-                name: "audit_log".into(),
-                label_zh: "审计日志".into(),
-                provider: in_memory(
-                    RecordBatch::try_from_iter([("event", Arc::new(StringArray::from(vec!["a", "b"])) as ArrayRef)])
-                        .expect("one column"),
-                ),
-            }],
+            system: vec![SystemTable::new(
+                "audit_log",
+                "审计日志",
+                Arc::new(Pages(vec![events(&["a"]), events(&["b"])])),
+            )],
         })
         .expect("a service");
         Self { service, audit, tables, _keys: keys, _files: files }
@@ -436,4 +435,23 @@ fn the_fixture_is_sealed() {
     let batch = sealed(&vault, "temporary_assistance", &rows["temporary_assistance"]);
     assert!(!holds_clear_text(&batch, "张三") && !holds_clear_text(&batch, &citizen(1)));
     assert!(holds_clear_text(&batch, HOME));
+}
+
+/// A table of the hub that is known beforehand.
+#[derive(Debug)]
+struct Pages(Vec<RecordBatch>);
+
+impl SystemRows for Pages {
+    fn schema(&self) -> SchemaRef {
+        self.0[0].schema()
+    }
+
+    fn rows(&self) -> BoxStream<'static, Result<RecordBatch, SystemError>> {
+        futures::stream::iter(self.0.clone().into_iter().map(Ok)).boxed()
+    }
+}
+
+fn events(names: &[&str]) -> RecordBatch {
+    RecordBatch::try_from_iter([("event", Arc::new(StringArray::from(names.to_vec())) as ArrayRef)])
+        .expect("one column")
 }

@@ -37,7 +37,8 @@ pub async fn run_all(port: u16, cast: &Cast, city: &Path, bars: &MultiProgress) 
     Ok(reports)
 }
 
-fn connector(
+/// The connector of one department.
+pub fn connector(
     port: u16,
     cast: &Cast,
     player: &Player,

@@ -1,0 +1,134 @@
+//! From a GBK file to a queryable lake, as a department's connector and the hub do it: the connector's reader and mapper,
+//! validation, sealing, a bus that syncs before it answers, the Delta lake. Like the peer it is one process; `--tls`
+//! comes over HTTPS with mutual TLS on loopback, as departments do.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use async_trait::async_trait;
+use indicatif::MultiProgress;
+use minqiao_connector_api::http::arrow_stream;
+use minqiao_connector_api::progress::Bars;
+use minqiao_connector_api::{Gateway, GatewayError, Rejection, Submission};
+use minqiao_core::{Clock, KindOf, ProviderCode, Receipt, SystemClock, Timestamp};
+use minqiao_intake::{Format, Intake, IntakeError};
+use minqiao_server::commands::demo::cast::Cast;
+use minqiao_server::commands::demo::{Made, connectors};
+use minqiao_server::config::Config;
+use minqiao_server::hub::Hub;
+use serde_json::{Value, json};
+
+use crate::figures::{Meter, peak_rss_bytes, rounded};
+use crate::{peer, tax_file};
+
+const ITEM: &str = "individual_income_tax";
+const DEPARTMENT: &str = "taxation";
+
+pub(crate) async fn run(work: &Path, rows: u64, tls: bool, alone: bool) -> anyhow::Result<Value> {
+    let folder = tempfile::Builder::new().prefix("intake-").tempdir_in(work)?;
+    let city = work.join(format!("tax-{rows}"));
+    let exports = city.join("exports").join(DEPARTMENT);
+    std::fs::create_dir_all(city.join("exports"))?;
+    let broken = tax_file::make(&exports, rows)?;
+    let bytes = std::fs::metadata(exports.join(tax_file::NAME))?.len();
+    let ours = ours(folder.path(), &exports, rows, broken, tls).await?;
+    let peer = if alone {
+        Value::Null
+    } else {
+        let parquet = folder.path().join("peer.parquet");
+        let theirs = peer::run(work, include_str!("../peer/intake.py"), &[&exports.join(tax_file::NAME), &parquet])?;
+        ensure!(theirs["accepted"].as_u64() == Some(rows - broken), "the peer accepts other rows: {theirs}");
+        theirs
+    };
+    let ratio = peer["seconds"].as_f64().map(|theirs| rounded(ours["seconds"].as_f64().unwrap_or(f64::NAN) / theirs));
+    Ok(json!({
+        "benchmark": "intake", "item": ITEM, "rows": rows, "file_bytes": bytes,
+        "over": if tls { "HTTPS with mutual TLS on loopback" } else { "one process" },
+        "minqiao": ours, "peer": peer, "seconds_minqiao_to_peer": ratio,
+    }))
+}
+
+async fn ours(folder: &Path, exports: &Path, rows: u64, broken: u64, tls: bool) -> anyhow::Result<Value> {
+    let mut config = Config { data_dir: folder.join("data"), ..Config::default() };
+    config.http.listen = ([127, 0, 0, 1], 0).into();
+    config.operations.listen = ([127, 0, 0, 1], 0).into();
+    config.limits.provider_rows_per_second = 10_000_000;
+    let opening = Timestamp::parse("2026-07-20T08:00:00+08:00").context("a fixed time")?;
+    let made = Made { counties: vec!["371002".into()], division: "371000".into(), opening, as_of: opening, rows };
+    let cast = Cast::make(&config, &made)?;
+    std::fs::write(config.parameters(), "[]")?;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::starting_at(opening));
+    let running = Hub::open(config, clock).await?.start().await?;
+    let hub = running.hub.clone();
+
+    let meter = Meter::start();
+    let progress = Arc::new(Bars::new(MultiProgress::new()));
+    let player = cast.connectors.iter().find(|p| p.department == DEPARTMENT).context("a connector")?;
+    let mut connector = connectors::connector(running.http.port(), &cast, player, folder, progress)?;
+    connector.exports_dir = exports.to_owned();
+    if !tls {
+        connector.gateway = Arc::new(InProcess { intake: hub.intake.clone(), provider: connector.provider.clone() });
+    }
+    let report = connector.run().await?;
+    let acknowledged = meter.cost();
+    hub.writer.wait_for_all(&*hub.bus, Duration::from_secs(600)).await?;
+    let cost = meter.cost();
+
+    let counts = &report.counts;
+    ensure!(counts.accepted == rows - broken && counts.quarantined == broken, "other rows were accepted: {counts:?}");
+    let stored = hub.lake.row_counts().get(ITEM).map_or(0, |rows| rows.changes);
+    ensure!(stored == counts.accepted, "the lake holds {stored} of {} rows", counts.accepted);
+    running.stop().await;
+    Ok(json!({
+        "seconds": rounded(cost.seconds),
+        "cpu_seconds": rounded(cost.cpu_seconds),
+        "seconds_until_acknowledged": rounded(acknowledged.seconds),
+        "rows_per_second": (rows as f64 / cost.seconds).round(),
+        "accepted": counts.accepted,
+        "quarantined": counts.quarantined,
+        "peak_rss_bytes": peak_rss_bytes(),
+    }))
+}
+
+/// The hub of this process, without a network.
+#[derive(Debug)]
+struct InProcess {
+    intake: Arc<Intake>,
+    provider: ProviderCode,
+}
+
+fn refused(error: &IntakeError) -> GatewayError {
+    GatewayError::Refused {
+        status: error.kind().http_status(),
+        code: error.code().to_owned(),
+        detail: error.to_string(),
+    }
+}
+
+#[async_trait]
+impl Gateway for InProcess {
+    async fn submit(&self, submission: Submission) -> Result<Receipt, GatewayError> {
+        let Submission { item, batch_id, after, batch } = submission;
+        let body = arrow_stream(&batch)?;
+        let taken = self.intake.submit(&self.provider, &item, &batch_id, after.as_ref(), body, Format::Arrow).await;
+        taken.map_err(|error| refused(&error))
+    }
+
+    async fn reject(&self, rejection: Rejection) -> Result<Receipt, GatewayError> {
+        let Rejection { item, batch_id, rows } = rejection;
+        let mut body = Vec::new();
+        for row in &rows {
+            serde_json::to_writer(&mut body, row)
+                .map_err(|error| GatewayError::Client { what: "a row cannot be written", source: error.into() })?;
+            body.push(b'\n');
+        }
+        let taken = self.intake.reject(&self.provider, &item, &batch_id, body.into()).await;
+        taken.map_err(|error| refused(&error))
+    }
+
+    fn window(&self) -> usize {
+        6
+    }
+}
