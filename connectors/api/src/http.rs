@@ -25,7 +25,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use sm3::{Digest, Sm3};
 
-use crate::gateway::{Gateway, GatewayError, Rejection, Submission, check_receipt};
+use crate::gateway::{Gateway, GatewayError, RejectedRow, Rejection, Submission, check_receipt};
 use crate::source::FastDigest;
 
 /// Bytes of an answer that are read; a receipt names at most a batch's rows.
@@ -207,12 +207,7 @@ impl Gateway for HttpGateway {
 
     async fn reject(&self, rejection: Rejection) -> Result<Receipt, GatewayError> {
         let Rejection { item, batch_id, rows } = rejection;
-        let mut body = Vec::with_capacity(rows.len() * 512);
-        for row in &rows {
-            serde_json::to_writer(&mut body, row).map_err(|e| client_error("a row cannot be written")(e.into()))?;
-            body.push(b'\n');
-        }
-        let body = Bytes::from(body);
+        let body = ndjson(&rows)?;
         let path = ["v1", "items", &item, "rejects"];
         let receipt = self.post(&path, "application/x-ndjson", &batch_id, None, body.clone()).await?;
         check_receipt(&receipt, &item, &batch_id, rows.len())?;
@@ -233,6 +228,16 @@ pub fn arrow_stream(batch: &RecordBatch) -> Result<Bytes, GatewayError> {
     writer.write(batch).map_err(failed)?;
     writer.finish().map_err(failed)?;
     drop(writer);
+    Ok(Bytes::from(body))
+}
+
+/// Rows without canonical form, one JSON object a line.
+pub fn ndjson(rows: &[RejectedRow]) -> Result<Bytes, GatewayError> {
+    let mut body = Vec::with_capacity(rows.len() * 512);
+    for row in rows {
+        serde_json::to_writer(&mut body, row).map_err(|e| client_error("a row cannot be written")(e.into()))?;
+        body.push(b'\n');
+    }
     Ok(Bytes::from(body))
 }
 

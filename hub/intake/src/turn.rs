@@ -13,6 +13,7 @@ use minqiao_core::{BatchId, ProviderCode};
 use minqiao_store::{BatchKind, Store};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
+use tokio::time::{Instant, interval_at};
 
 use crate::IntakeError;
 use crate::known::BatchTag;
@@ -65,7 +66,8 @@ impl Turns {
         let Some(after) = after else { return Ok(()) };
         let tag = BatchTag::of(provider.as_str(), after.as_str());
         let waited = tokio::time::timeout(PATIENCE, async {
-            let mut look = tokio::time::interval(LOOK_EVERY);
+            // The one before is usually at work here: the store is asked only when it takes long.
+            let mut look = interval_at(Instant::now() + LOOK_EVERY, LOOK_EVERY);
             loop {
                 let mut changed = std::pin::pin!(self.changed.notified());
                 // From here on no call of `pass` is missed.

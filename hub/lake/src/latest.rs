@@ -43,31 +43,34 @@ impl ItemSnapshot {
         let position = position.ok_or_else(unknown)?;
         let mut latest = None;
         for file in self.picture.changes.files.values().filter(|file| file.received.0 <= at.0) {
-            let whole = file.received.1 <= at.0;
             let place = self.picture.place_changes(file.clone());
-            let name = (position, place.location.to_string());
-            let remembered = whole.then(|| self.scans.latest.0.lock().get(&name).copied()).flatten();
-            let of_file = match remembered {
-                Some(of_file) => of_file,
-                None => {
-                    let stated = if whole { stated(layout, &self.scans.opener, &place, position)? } else { None };
-                    let of_file = match stated {
-                        Some(of_file) => of_file,
-                        None => read(layout, &self.scans.opener, &place, position, at)?,
-                    };
-                    if whole {
-                        let mut known = self.scans.latest.0.lock();
-                        if known.len() >= REMEMBERED {
-                            known.clear();
-                        }
-                        known.insert(name, of_file);
-                    }
-                    of_file
-                }
+            let of_file = if file.received.1 <= at.0 {
+                self.latest_of_file(&place, position)?
+            } else {
+                read(layout, &self.scans.opener, &place, position, at)?
             };
             latest = latest.max(of_file);
         }
         Ok(latest)
+    }
+
+    /// Over all rows of a file.
+    fn latest_of_file(&self, place: &FilePlace, column: usize) -> Result<Option<i32>, LakeError> {
+        let (layout, opener) = (&self.picture.tables.layout, &self.scans.opener);
+        let name = (column, place.location.to_string());
+        if let Some(known) = self.scans.latest.0.lock().get(&name) {
+            return Ok(*known);
+        }
+        let of_file = match stated(layout, opener, place, column)? {
+            Some(of_file) => of_file,
+            None => read(layout, opener, place, column, Timestamp(i64::MAX))?,
+        };
+        let mut known = self.scans.latest.0.lock();
+        if known.len() >= REMEMBERED {
+            known.clear();
+        }
+        known.insert(name, of_file);
+        Ok(of_file)
     }
 }
 

@@ -8,13 +8,14 @@ use anyhow::{Context, ensure};
 use clap::Args;
 use indicatif::MultiProgress;
 use minqiao_core::{Clock, SystemClock, Timestamp};
+use minqiao_municipality::{CityOptions, generate};
 use minqiao_server::commands::demo::cast::Cast;
-use minqiao_server::commands::demo::{DemoArgs, Made, connectors, make_city};
+use minqiao_server::commands::demo::{Made, connectors, peak_rss_bytes};
 use minqiao_server::config::Config;
 use minqiao_server::hub::Hub;
 use serde_json::{Value, json};
 
-use crate::figures::{Meter, peak_rss_bytes, rounded};
+use crate::figures::{Meter, rounded};
 
 /// Which city.
 #[derive(Debug, Args)]
@@ -57,7 +58,8 @@ impl City {
     }
 }
 
-fn config(folder: &Path) -> Config {
+/// A hub on free ports of loopback that turns no load away.
+pub(crate) fn config(folder: &Path) -> Config {
     let mut config = Config { data_dir: folder.join("data"), ..Config::default() };
     config.http.listen = ([127, 0, 0, 1], 0).into();
     config.operations.listen = ([127, 0, 0, 1], 0).into();
@@ -71,9 +73,8 @@ async fn fill(folder: &Path, args: &CityArgs) -> anyhow::Result<Value> {
     let bars = MultiProgress::new();
     let city = folder.join("city");
     let meter = Meter::start();
-    let demo =
-        DemoArgs { residents: args.residents, seed: args.seed, counties: 4, exit: true, summary: None, city: None };
-    let made = make_city(&demo, &city, &bars).await?;
+    let options = CityOptions { residents: args.residents, seed: args.seed, ..CityOptions::default() };
+    let made = Made::read(&city, generate(&city, &options, &|_| {})?.rows())?;
     let making = meter.cost();
     let peak_after_making = peak_rss_bytes();
     let config = config(folder);

@@ -41,17 +41,6 @@ fn cpu_seconds() -> f64 {
     (ticks(11) + ticks(12)) / 100.0
 }
 
-/// Largest resident memory of this process so far, bytes.
-pub(crate) fn peak_rss_bytes() -> u64 {
-    status_kib("VmHWM:") * 1024
-}
-
-fn status_kib(name: &str) -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default();
-    line.trim().trim_end_matches("kB").trim().parse().unwrap_or(0)
-}
-
 /// Processor, cores, memory, kernel and versions.
 pub(crate) fn machine() -> Value {
     let read = |path| std::fs::read_to_string(path).unwrap_or_default();

@@ -9,19 +9,18 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 use async_trait::async_trait;
 use indicatif::MultiProgress;
-use minqiao_connector_api::http::arrow_stream;
+use minqiao_connector_api::http::{arrow_stream, ndjson};
 use minqiao_connector_api::progress::Bars;
 use minqiao_connector_api::{Gateway, GatewayError, Rejection, Submission};
 use minqiao_core::{Clock, KindOf, ProviderCode, Receipt, SystemClock, Timestamp};
 use minqiao_intake::{Format, Intake, IntakeError};
 use minqiao_server::commands::demo::cast::Cast;
-use minqiao_server::commands::demo::{Made, connectors};
-use minqiao_server::config::Config;
+use minqiao_server::commands::demo::{Made, connectors, peak_rss_bytes};
 use minqiao_server::hub::Hub;
 use serde_json::{Value, json};
 
-use crate::figures::{Meter, peak_rss_bytes, rounded};
-use crate::{peer, tax_file};
+use crate::figures::{Meter, rounded};
+use crate::{city, peer, tax_file};
 
 const ITEM: &str = "individual_income_tax";
 const DEPARTMENT: &str = "taxation";
@@ -51,10 +50,7 @@ pub(crate) async fn run(work: &Path, rows: u64, tls: bool, alone: bool) -> anyho
 }
 
 async fn ours(folder: &Path, exports: &Path, rows: u64, broken: u64, tls: bool) -> anyhow::Result<Value> {
-    let mut config = Config { data_dir: folder.join("data"), ..Config::default() };
-    config.http.listen = ([127, 0, 0, 1], 0).into();
-    config.operations.listen = ([127, 0, 0, 1], 0).into();
-    config.limits.provider_rows_per_second = 10_000_000;
+    let config = city::config(folder);
     let opening = Timestamp::parse("2026-07-20T08:00:00+08:00").context("a fixed time")?;
     let made = Made { counties: vec!["371002".into()], division: "371000".into(), opening, as_of: opening, rows };
     let cast = Cast::make(&config, &made)?;
@@ -118,13 +114,7 @@ impl Gateway for InProcess {
 
     async fn reject(&self, rejection: Rejection) -> Result<Receipt, GatewayError> {
         let Rejection { item, batch_id, rows } = rejection;
-        let mut body = Vec::new();
-        for row in &rows {
-            serde_json::to_writer(&mut body, row)
-                .map_err(|error| GatewayError::Client { what: "a row cannot be written", source: error.into() })?;
-            body.push(b'\n');
-        }
-        let taken = self.intake.reject(&self.provider, &item, &batch_id, body.into()).await;
+        let taken = self.intake.reject(&self.provider, &item, &batch_id, ndjson(&rows)?).await;
         taken.map_err(|error| refused(&error))
     }
 

@@ -7,6 +7,7 @@ use anyhow::{Context, ensure};
 use arrow::array::RecordBatch;
 use minqiao_core::{Principal, Purpose, Role};
 use minqiao_schemas::Catalogue;
+use minqiao_server::commands::demo::peak_rss_bytes;
 use minqiao_verify::lake_source::LakeSource;
 use minqiao_verify::source::RowSource;
 use parquet::arrow::ArrowWriter;
@@ -15,11 +16,11 @@ use parquet::file::properties::WriterProperties;
 use serde_json::{Value, json};
 
 use crate::city::{City, CityArgs};
-use crate::figures::{Meter, peak_rss_bytes, quantile, rounded};
+use crate::figures::{Meter, quantile, rounded};
 use crate::peer;
 
 /// Items whose rows the peer needs: who applies, what they earn, what they own.
-const FACTS: [&str; 25] = [
+const FACTS: [&str; 23] = [
     "assistance_application",
     "declared_household_member",
     "individual_income_tax",
@@ -43,8 +44,6 @@ const FACTS: [&str; 25] = [
     "real_estate_ownership",
     "presale_contract",
     "farm_machinery",
-    "real_estate_transfer",
-    "vehicle_purchase_tax",
 ];
 
 pub(crate) async fn all(work: &Path, args: &CityArgs, alone: bool) -> anyhow::Result<Value> {

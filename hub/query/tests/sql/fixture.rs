@@ -101,23 +101,7 @@ pub(crate) fn citizen(n: usize) -> String {
 
 impl City {
     pub(crate) async fn build(hidden: Hidden, storage: Storage, limits: Limits) -> Self {
-        Self::of(people(hidden), storage, limits, Some(4)).await
-    }
-
-    /// Many rows of temporary assistance, nothing else.
-    pub(crate) async fn build_large(rows: usize, storage: Storage, limits: Limits) -> Self {
-        let codes = ["01", "02", "03", "04"];
-        let row = |n: usize| {
-            let mut row = assistance(n % 6 + 1, "张三", if n.is_multiple_of(3) { HOME } else { AWAY }, &n.to_string());
-            row.retain(|(field, _)| *field != "citizen_id");
-            row.push(("citizen_id", format!("3710021960{:08}", n / 2)));
-            row.push(("reason_code", codes[n % 4].to_owned()));
-            row.push(("aid_mode_code", codes[n % 3].to_owned()));
-            row.push(("is_local_hukou", (!n.is_multiple_of(5)).to_string()));
-            row
-        };
-        let items = BTreeMap::from([("temporary_assistance", (0..rows).map(row).collect())]);
-        Self::of(items, storage, limits, None).await
+        Self::of(people(hidden), storage, limits).await
     }
 
     /// Puts another stored table behind an item.
@@ -131,12 +115,7 @@ impl City {
         self.tables.current(item).expect("a stored table")
     }
 
-    async fn of(
-        items: BTreeMap<&'static str, Rows>,
-        storage: Storage,
-        limits: Limits,
-        group_rows: Option<usize>,
-    ) -> Self {
+    async fn of(items: BTreeMap<&'static str, Rows>, storage: Storage, limits: Limits) -> Self {
         let keys = tempfile::tempdir().expect("temporary directory");
         let vault = Vault::open(VaultOptions::at(keys.path().join("keys"))).expect("a new key ring");
         let files = (storage == Storage::Parquet).then(|| tempfile::tempdir().expect("temporary directory"));
@@ -145,7 +124,7 @@ impl City {
             let batch = sealed(&vault, item, &rows);
             let provider = match &files {
                 None => in_memory(batch),
-                Some(dir) => in_parquet(batch, &dir.path().join(item), group_rows).await,
+                Some(dir) => in_parquet(batch, &dir.path().join(item)).await,
             };
             tables.providers.lock().insert(item.to_owned(), provider);
         }
@@ -400,11 +379,10 @@ fn in_memory(batch: RecordBatch) -> Arc<dyn TableProvider> {
     Arc::new(MemTable::try_new(batch.schema(), parts).expect("a table"))
 }
 
-async fn in_parquet(batch: RecordBatch, dir: &Path, group_rows: Option<usize>) -> Arc<dyn TableProvider> {
+async fn in_parquet(batch: RecordBatch, dir: &Path) -> Arc<dyn TableProvider> {
     let mut config = SessionConfig::new();
-    if let Some(rows) = group_rows {
-        config.options_mut().execution.parquet.max_row_group_size = rows;
-    }
+    // Several row groups, so that statistics of some could give hidden rows away.
+    config.options_mut().execution.parquet.max_row_group_size = 4;
     config.options_mut().execution.parquet.schema_force_view_types = false;
     let context = SessionContext::new_with_config(config);
     let path = dir.to_str().expect("a path");

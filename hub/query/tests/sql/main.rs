@@ -1,7 +1,6 @@
 //! SQL as people meet it: attacks, policies, the aggregate guard, limits.
 
 mod attacks;
-mod cost;
 mod fixture;
 mod limits;
 mod policies;

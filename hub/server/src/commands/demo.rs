@@ -327,8 +327,8 @@ fn free(address: SocketAddr) -> SocketAddr {
     }
 }
 
-/// Largest resident memory of this process so far.
-fn peak_rss_bytes() -> u64 {
+/// Largest resident memory of this process so far, bytes.
+pub fn peak_rss_bytes() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let kib = status
         .lines()
