@@ -33,7 +33,7 @@ pub(crate) const INGEST_DATE: &str = "_ingest_date";
 /// Partition column of `current`.
 pub(crate) const BUCKET: &str = "_bucket";
 /// Suffix of token columns.
-const TOKEN_SUFFIX: &str = "__token";
+pub(crate) const TOKEN_SUFFIX: &str = "__token";
 
 /// The bucket that holds every order key.
 pub(crate) const ROOT_BUCKET: u64 = 1;

@@ -44,7 +44,7 @@ use object_store::ObjectMeta;
 
 use crate::files::{FileOpener, FilePlace};
 use crate::latest::Latest;
-use crate::layout::{ItemLayout, LeadRange, OP, project};
+use crate::layout::{ItemLayout, LeadRange, OP, TOKEN_SUFFIX, project};
 use crate::merge::{Keep, Merge, MergeSpec};
 use crate::snapshot::{ItemTables, Picture, ReadSet};
 
@@ -162,6 +162,11 @@ fn plain_scan(
     let groups = group(&set.files, partitions);
     let readers = PinnedReaders { inner: Arc::clone(&scans.readers), _files: set.files };
     let mut source = ParquetSource::new(Arc::clone(&layout.schema)).with_parquet_file_reader_factory(Arc::new(readers));
+    if filters.iter().any(names_person) {
+        // Few rows have the token: the other columns of the rest need not be decoded. With other filters most rows
+        // stay, and deciding row by row while decoding costs more than it saves.
+        source = source.with_pushdown_filters(true);
+    }
     if let Some(filter) = conjunction(filters.iter().cloned()) {
         let schema = DFSchema::try_from(Arc::clone(&layout.schema))?;
         source = source.with_predicate(state.create_physical_expr(filter, &schema)?);
@@ -196,6 +201,11 @@ fn group(files: &[FilePlace], partitions: usize) -> Vec<FileGroup> {
         }
     }
     groups.into_iter().map(|(_, files)| FileGroup::new(files)).collect()
+}
+
+/// True for a filter over tokens.
+fn names_person(filter: &Expr) -> bool {
+    filter.column_refs().iter().any(|column| column.name.ends_with(TOKEN_SUFFIX))
 }
 
 /// True for what can prune and cannot fail.

@@ -19,7 +19,7 @@
 //! what remains), spilling to disk (spill files would hold clear text, so a query that outgrows its memory fails).
 //!
 //! Reading order: [`service`] (the way of a query), [`request`] (what comes in), [`statement`] and [`gate`] (what is
-//! let in), [`catalog`], [`secure_table`], [`barrier`] and [`reveal`] (what is seen), [`predicate`] and [`scope`]
+//! let in), [`catalog`], [`secure_table`], [`barrier`], [`reveal`] and [`late`] (what is seen), [`predicate`] and [`scope`]
 //! (which rows), [`guard`] (aggregates), [`stream`] and [`audit`] (the way out), [`system`] (the
 //! hub's tables about itself).
 
@@ -31,6 +31,7 @@ pub mod error;
 pub mod functions;
 pub mod gate;
 pub mod guard;
+mod late;
 pub mod limits;
 mod predicate;
 pub mod request;

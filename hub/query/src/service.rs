@@ -31,6 +31,7 @@ use crate::catalog::{Asking, CATALOG, OneCatalog, OneCatalogList, PUBLIC, Sessio
 use crate::error::QueryError;
 use crate::functions::{AGGREGATE, SCALAR, WINDOW};
 use crate::guard::{self, Guarded};
+use crate::late::pseudonyms_late;
 use crate::limits::Limits;
 use crate::request::{Parameter, QueryRequest};
 use crate::scope::Scopes;
@@ -264,6 +265,7 @@ impl Inner {
         }
         let optimised = state.optimize(&plan).map_err(|e| self.planning(&e))?;
         let tables = tables_read(&optimised, &catalog).map_err(|e| self.planning(&e))?;
+        let optimised = pseudonyms_late(&optimised, &|name| catalog.secure(name)).map_err(|e| self.planning(&e))?;
         let physical =
             state.query_planner().create_physical_plan(&optimised, &state).await.map_err(|e| self.planning(&e))?;
         Ok(Prepared { plan: physical, state, tables })
@@ -378,7 +380,6 @@ impl Inner {
             .with_create_default_catalog_and_schema(false)
             .with_default_catalog_and_schema(CATALOG, PUBLIC);
         config.options_mut().execution.enable_recursive_ctes = false;
-        config.options_mut().execution.parquet.pushdown_filters = true;
         let pool = Arc::new(GreedyMemoryPool::new(self.limits.query_memory_bytes));
         let runtime = RuntimeEnvBuilder::from_runtime_env(&self.runtime)
             .with_memory_pool(pool)

@@ -211,20 +211,20 @@ impl LakeSource {
             .map(minqiao_schemas::Field::token_column)
             .collect();
         columns.extend(by_token.iter().map(String::as_str));
-        let mut found = Vec::new();
-        for field in fields.iter().filter_map(|name| item.field(name)) {
+        let columns = &columns;
+        let by_field = fields.iter().filter_map(|name| item.field(name)).map(|field| async move {
             let column = field.token_column();
             if tokens.len() <= LOOKUP_MAX {
                 let picture = self.picture(item).map_err(|e| store(item)(Box::new(e)))?;
-                let rows = picture.scan_tokens(Some(as_of), &column, tokens, Some(&columns)).await;
-                found.extend(rows.map_err(|e| store(item)(Box::new(e)))?);
-            } else {
-                let wanted = FixedSizeBinaryArray::try_from_iter(tokens.iter().map(|t| t.0))
-                    .map_err(|e| store(item)(Box::new(e)))?;
-                let frame = self.joined(item, self.frame(item, as_of)?, &column, Arc::new(wanted))?;
-                found.extend(self.collect(item, frame, &columns).await?);
+                let rows = picture.scan_tokens(Some(as_of), &column, tokens, Some(columns)).await;
+                return rows.map_err(|e| store(item)(Box::new(e)));
             }
-        }
+            let wanted = FixedSizeBinaryArray::try_from_iter(tokens.iter().map(|t| t.0))
+                .map_err(|e| store(item)(Box::new(e)))?;
+            let frame = self.joined(item, self.frame(item, as_of)?, &column, Arc::new(wanted))?;
+            self.collect(item, frame, columns).await
+        });
+        let found = futures::future::try_join_all(by_field).await?.concat();
         Ok(found)
     }
 }

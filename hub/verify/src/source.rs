@@ -5,7 +5,7 @@
 //! applicants, notes whose rows it wanted, loads those, and walks again until a walk wants nobody new. So a household
 //! reads its own few rows and a whole city reads each item in as many scans as kinship is deep, by the same plan.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use arrow::array::{AsArray, RecordBatch};
@@ -168,6 +168,26 @@ async fn rows_of(
     Ok((item, rows))
 }
 
+/// How much of a person is loaded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Depth {
+    /// Items that decide who belongs to whom.
+    Kinship,
+    /// All others.
+    Facts,
+}
+
+impl Depth {
+    /// `None` for items that are not loaded by person.
+    fn of(item: u8) -> Option<Self> {
+        match item {
+            1 | 8 | 9 => None,
+            no if KIN_ITEMS.contains(&no) || KIN_ITEMS_MORE.contains(&no) => Some(Self::Kinship),
+            _ => Some(Self::Facts),
+        }
+    }
+}
+
 /// The store that grows while runs ask for more.
 struct Gathered<'s> {
     source: &'s dyn RowSource,
@@ -205,28 +225,29 @@ impl<'s> Gathered<'s> {
     async fn load(&mut self, touched: impl IntoIterator<Item = (Citizen, bool)>) -> Result<bool, SourceError> {
         let (mut kin, mut full) = (HashSet::new(), HashSet::new());
         for (number, facts) in touched {
-            if !self.kin.contains(&number) {
-                kin.insert(number);
-            }
-            if facts && !self.full.contains(&number) {
+            kin.insert(number);
+            if facts {
                 full.insert(number);
             }
         }
-        if kin.is_empty() && full.is_empty() {
+        let of_kin = self.load_items(&kin, Depth::Kinship).await?;
+        let of_full = self.load_items(&full, Depth::Facts).await?;
+        Ok(of_kin || of_full)
+    }
+
+    /// Loads the items of one depth for the persons who lack them; whether there was anybody.
+    async fn load_items(&mut self, persons: &HashSet<Citizen>, depth: Depth) -> Result<bool, SourceError> {
+        let loaded = match depth {
+            Depth::Kinship => &mut self.kin,
+            Depth::Facts => &mut self.full,
+        };
+        let new: Arc<[Citizen]> = persons.iter().copied().filter(|number| loaded.insert(*number)).collect();
+        if new.is_empty() {
             return Ok(false);
         }
-        let (of_kin, of_full): (Arc<[Citizen]>, Arc<[Citizen]>) =
-            (kin.iter().copied().collect(), full.iter().copied().collect());
         let mut asks: Vec<BoxFuture<'_, Result<ItemRows, SourceError>>> = Vec::new();
-        for item in Catalogue::embedded().items() {
-            let numbers = match item_no(&item.code) {
-                1 | 8 | 9 => continue,
-                no if KIN_ITEMS.contains(&no) || KIN_ITEMS_MORE.contains(&no) => &of_kin,
-                _ => &of_full,
-            };
-            if !numbers.is_empty() {
-                asks.push(Box::pin(rows_of(self.source, item, self.as_of, Arc::clone(numbers))));
-            }
+        for item in Catalogue::embedded().items().iter().filter(|item| Depth::of(item_no(&item.code)) == Some(depth)) {
+            asks.push(Box::pin(rows_of(self.source, item, self.as_of, Arc::clone(&new))));
         }
         let mut answers = futures::stream::iter(asks).buffered(ITEMS_AT_ONCE);
         while let Some(answer) = answers.next().await {
@@ -237,16 +258,13 @@ impl<'s> Gathered<'s> {
             self.facts.load(&item.code, &rows, Versions::Current)?;
         }
         drop(answers);
-        // Households of item 1 also state something about their heads: a name that does not belong to the number.
-        let numbers: Vec<Citizen> = full.iter().copied().collect();
-        if !numbers.is_empty() {
+        if depth == Depth::Facts {
+            // Households of item 1 also state something about their heads: a name that does not belong to the number.
             let item = item_of("subsistence_allowance_household")?;
-            let ask = Ask::Persons { fields: &["head_citizen_id"], numbers: &numbers };
+            let ask = Ask::Persons { fields: &["head_citizen_id"], numbers: &new };
             let rows = self.source.rows(item, self.as_of, ask).await?;
             self.facts.load(&item.code, &rows, Versions::Current)?;
         }
-        self.kin.extend(kin);
-        self.full.extend(full);
         self.facts.finish();
         Ok(true)
     }
@@ -273,26 +291,31 @@ impl<'s> Gathered<'s> {
         Ok(())
     }
 
-    /// Walks kinship until nobody is missing.
+    /// Walks kinship until nobody is missing, then reads the facts of everybody who was met, once. Whom only those facts
+    /// bring into sight, the computation itself asks for.
     async fn close(&mut self, question: &Question<'_>, runs: &[Run]) -> Result<(), SourceError> {
         let mut open: Vec<&Run> = runs.iter().collect();
+        let mut full = HashSet::new();
         for _ in 0..ROUNDS_MAX {
             let world = question.world(&self.facts);
             let reached: Vec<(&Run, Vec<(Citizen, bool)>)> =
                 open.par_iter().map(|run| (*run, question.engine.reach(&world, run))).collect();
             // A run that wants nobody new is closed: rows that others bring in are not reachable from it.
-            let mut wanted: HashMap<Citizen, bool> = HashMap::new();
+            let mut kin = HashSet::new();
             open = Vec::new();
             for (run, touched) in reached {
-                let new = |(n, f): &(Citizen, bool)| !self.kin.contains(n) || (*f && !self.full.contains(n));
-                if touched.iter().any(new) {
+                if touched.iter().any(|(number, _)| !self.kin.contains(number)) {
                     open.push(run);
                 }
                 for (number, facts) in touched {
-                    *wanted.entry(number).or_default() |= facts;
+                    kin.insert(number);
+                    if facts {
+                        full.insert(number);
+                    }
                 }
             }
-            if !self.load(wanted).await? {
+            if !self.load_items(&kin, Depth::Kinship).await? {
+                self.load_items(&full, Depth::Facts).await?;
                 return Ok(());
             }
         }

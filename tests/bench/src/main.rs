@@ -54,6 +54,9 @@ enum Benchmark {
         /// Leave the peer out.
         #[arg(long)]
         alone: bool,
+        /// Times that both sides run, by turns; the median counts.
+        #[arg(long, default_value_t = 3, value_name = "N")]
+        repeat: usize,
     },
     /// One application at a time: p50 and p99.
     VerifyOne {
@@ -82,7 +85,7 @@ fn main() -> anyhow::Result<()> {
     let figures = runtime.block_on(async {
         match &cli.benchmark {
             Benchmark::Intake { rows, tls, alone } => Box::pin(intake::run(&work, *rows, *tls, *alone)).await,
-            Benchmark::Verify { city, alone } => Box::pin(verify::all(&work, city, *alone)).await,
+            Benchmark::Verify { city, alone, repeat } => Box::pin(verify::all(&work, city, *alone, *repeat)).await,
             Benchmark::VerifyOne { city, runs } => Box::pin(verify::one(&work, city, *runs)).await,
             Benchmark::Policy { city, repeat } => Box::pin(policy::run(&work, city, *repeat)).await,
         }

@@ -2,5 +2,6 @@
 
 mod attacks;
 mod fixture;
+mod late;
 mod limits;
 mod policies;
