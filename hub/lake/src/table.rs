@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use deltalake_core::checkpoints::{cleanup_expired_logs_for, create_checkpoint};
-use deltalake_core::kernel::transaction::{CommitData, TransactionError};
+use deltalake_core::kernel::transaction::{CommitData, CommitProperties, TransactionError};
 use deltalake_core::kernel::{Action, Add, Remove, StructField, Transaction};
 use deltalake_core::logstore::{CommitOrBytes, LogStoreRef, StorageConfig, default_logstore, get_actions};
 use deltalake_core::operations::create::CreateBuilder;
@@ -453,6 +453,8 @@ impl Table {
                 .with_partition_columns([self.partition])
                 .with_raise_if_key_not_exists(false)
                 .with_configuration(configuration.map(|(name, value)| (name.to_owned(), Some(value))))
+                // Who loses the race for version 0 must not say the same again as version 1.
+                .with_commit_properties(CommitProperties::default().with_max_retries(0))
                 .await;
             if let Err(error) = created {
                 // Lost the race for version 0, or the answer was lost: what is there decides.

@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use minqiao_core::{Kind, KindOf};
+use minqiao_schemas::division;
 use serde::{Deserialize, Serialize};
 
 use crate::units::{Size, Span};
@@ -21,6 +22,9 @@ pub const ENVIRONMENT_PREFIX: &str = "MINQIAO__";
 pub struct Config {
     /// Everything that must survive lives below this folder.
     pub data_dir: PathBuf,
+    /// The city that the hub serves: the first four digits of its division code (GB/T 2260), e.g. `3710`. Batches of
+    /// other cities' providers are refused. Without it every city is served.
+    pub city: Option<u16>,
     /// The public port.
     pub http: Http,
     /// Probes and metrics.
@@ -137,6 +141,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             data_dir: PathBuf::from("data"),
+            city: None,
             http: Http::default(),
             operations: Operations::default(),
             bus: Bus::default(),
@@ -262,6 +267,8 @@ impl Config {
                 mistakes.push(text.to_owned());
             }
         };
+        let known = self.city.is_none_or(|city| division::within(&format!("{city:04}")).next().is_some());
+        want(known, "`city` must be the first four digits of a city's division code, e.g. `3710`");
         want((1..=64).contains(&self.bus.partitions), "`bus.partitions` must be 1 to 64");
         want(self.limits.batch_rows_max > 0, "`limits.batch_rows_max` must be above 0");
         want(self.limits.body_bytes_max.0 >= 1 << 16, "`limits.body_bytes_max` must be at least `64KiB`");
@@ -339,6 +346,9 @@ mod tests {
         .expect("valid");
         assert_eq!(config.http.listen.port(), 1);
         assert_eq!(config.limits.query_timeout.to_string(), "5s");
+        assert_eq!(Config::load(None, env(&[("MINQIAO__CITY", "3710")])).expect("a city").city, Some(3710));
+        let error = Config::load(None, env(&[("MINQIAO__CITY", "9999")])).expect_err("no city");
+        assert!(error.to_string().contains("division code"), "{error}");
 
         let error = Config::load(None, env(&[("MINQIAO__HTTP__LISTN", "x")])).expect_err("unknown key");
         assert!(error.to_string().contains("listn"), "{error}");

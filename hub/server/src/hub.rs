@@ -153,6 +153,7 @@ impl Hub {
                 rows_max: config.limits.batch_rows_max,
                 ..IntakeLimits::default()
             },
+            city: config.city.map(|city| city.to_string()),
             partitions: config.bus.partitions,
             rows_per_second: config.limits.provider_rows_per_second,
             ..IntakeOptions::default()

@@ -89,6 +89,23 @@ async fn crash_after_commit_continues_behind_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn two_writers_share_a_topic_without_doubling() {
+    let fixture = Fixture::new().await;
+    let (one, two) = (fixture.open("one").await, fixture.open("two").await);
+    let (first, second) = (start(&one, &fixture.bus), start(&two, &fixture.bus));
+    for part in 0..20u8 {
+        append(fixture.bus.as_ref(), &rows(part * 5..part * 5 + 5)).await;
+        tokio::time::sleep(Duration::from_millis(3)).await;
+    }
+    for running in [first, second] {
+        let all = running.writer.wait_for_all(fixture.bus.as_ref(), Duration::from_secs(60)).await;
+        let outcome = running.stop().await;
+        assert!(all.is_ok() && outcome.is_ok(), "{all:?} {outcome:?}");
+    }
+    assert_once(&fixture, "three", &rows(0..100)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn recreated_topic_is_an_error() {
     let fixture = Fixture::new().await;
     append(fixture.bus.as_ref(), &rows(0..10)).await;

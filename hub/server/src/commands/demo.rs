@@ -100,6 +100,7 @@ pub async fn run(args: &DemoArgs, mut config: Config, data_given: bool) -> anyho
     stages.end("city");
 
     let cast = cast::Cast::make(&config, &made)?;
+    config.city = made.counties.first().and_then(|county| county.get(..4)?.parse().ok());
     std::fs::copy(city.join("parameters.json"), config.parameters())?;
     // Ports of the configuration when they are free; a second demo on the machine takes others.
     config.http.listen = free(config.http.listen);
