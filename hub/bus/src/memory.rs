@@ -154,8 +154,8 @@ impl Bus for MemoryBus {
     }
 }
 
-/// Waits on a partition's end; used by both engines of this crate.
-pub(crate) async fn wait_beyond(
+/// Waits on a partition's end; for engines.
+pub async fn wait_beyond(
     mut end: watch::Receiver<u64>,
     beyond: u64,
     timeout: Duration,

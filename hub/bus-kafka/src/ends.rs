@@ -1,0 +1,191 @@
+//! Where logs end and begin, and who waits for that to change.
+//!
+//! The end is what a reader with `read_committed` may see: messages that every in-sync replica has. Whoever waits is
+//! woken by this process's own acknowledgements at once; for other processes' messages one question per broker and
+//! interval asks for all awaited partitions together, so that a hundred waiters cost what one does.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use minqiao_bus::BusError;
+use parking_lot::Mutex;
+use rdkafka::config::FromClientConfigAndContext;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::RDKafkaErrorCode;
+use rdkafka::{Offset, TopicPartitionList};
+use tokio::sync::{Notify, watch};
+use tokio::time::{Instant, sleep};
+
+use crate::KafkaOptions;
+use crate::context::Listener;
+use crate::failure::{code_of, failure, unusable};
+use crate::partition::Partition;
+use crate::topics::blocking;
+
+const DOING: &str = "tell the end of a partition";
+/// Pause before asking again while a partition has no leader.
+const ASK_AGAIN: Duration = Duration::from_millis(100);
+
+/// See the module.
+pub(crate) struct Ends {
+    client: Arc<BaseConsumer<Listener>>,
+    within: Duration,
+    interval: Duration,
+    awaited: Mutex<HashMap<(String, i32), (Arc<Partition>, usize)>>,
+    wake: Notify,
+}
+
+impl std::fmt::Debug for Ends {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Ends").field("awaited", &self.awaited.lock().len()).finish_non_exhaustive()
+    }
+}
+
+impl Ends {
+    pub(crate) fn new(options: &KafkaOptions, listener: Listener) -> Result<Self, BusError> {
+        let client = BaseConsumer::from_config_and_context(&options.reader()?, listener).map_err(|e| unusable(&e))?;
+        Ok(Self {
+            client: Arc::new(client),
+            within: options.request_timeout(),
+            interval: options.poll_interval(),
+            awaited: Mutex::default(),
+            wake: Notify::new(),
+        })
+    }
+
+    /// The end of a partition, asked freshly. Waits for a leader while there is none.
+    pub(crate) async fn ask(&self, partition: &Arc<Partition>) -> Result<u64, BusError> {
+        let deadline = Instant::now() + self.within;
+        loop {
+            let answer = self.ask_all(vec![Arc::clone(partition)]).await?.pop();
+            let code = match answer {
+                Some((_, Ok(end))) => return Ok(end),
+                Some((_, Err(code))) => code,
+                None => RDKafkaErrorCode::Fail,
+            };
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() || is_final(code) {
+                return Err(refusal(partition, self.within, code));
+            }
+            sleep(ASK_AGAIN.min(left)).await;
+        }
+    }
+
+    /// The first offset that is kept, and the end.
+    pub(crate) async fn range(&self, partition: &Arc<Partition>) -> Result<(u64, u64), BusError> {
+        let end = self.ask(partition).await?;
+        let (client, within, asked) = (Arc::clone(&self.client), self.within, Arc::clone(partition));
+        let (low, _) = blocking(move || {
+            let answer = client.fetch_watermarks(&asked.topic, asked.number, within);
+            answer.map_err(|error| refusal(&asked, within, code_of(&error)))
+        })
+        .await?;
+        Ok((u64::try_from(low).unwrap_or(0), end))
+    }
+
+    /// One question per broker; partitions hear their ends.
+    async fn ask_all(
+        &self,
+        partitions: Vec<Arc<Partition>>,
+    ) -> Result<Vec<(Arc<Partition>, Result<u64, RDKafkaErrorCode>)>, BusError> {
+        // A partition without a leader makes the whole question wait: not as long as the caller would.
+        let (client, within) = (Arc::clone(&self.client), self.within.min(Duration::from_secs(5)));
+        blocking(move || {
+            let mut list = TopicPartitionList::with_capacity(partitions.len());
+            for partition in &partitions {
+                // Where a time stamp belongs, `End` asks for the end.
+                let added = list.add_partition_offset(&partition.topic, partition.number, Offset::End);
+                added.map_err(|error| failure(DOING, within, code_of(&error)))?;
+            }
+            let answer = client.offsets_for_times(list, within);
+            // Errors of connections wait here; their listener hears them.
+            while client.poll(Duration::ZERO).is_some() {}
+            let answer = match answer {
+                Ok(answer) => answer,
+                Err(error) => {
+                    let code = code_of(&error);
+                    return Ok(partitions.into_iter().map(|partition| (partition, Err(code))).collect());
+                }
+            };
+            let end_of = |partition: &Partition| {
+                let found = answer.find_partition(&partition.topic, partition.number);
+                let found = found.ok_or(RDKafkaErrorCode::UnknownPartition)?;
+                found.error().map_err(|error| code_of(&error))?;
+                let Offset::Offset(end) = found.offset() else { return Err(RDKafkaErrorCode::NoOffset) };
+                u64::try_from(end).map_err(|_| RDKafkaErrorCode::NoOffset)
+            };
+            let heard = partitions.into_iter().map(|partition| {
+                let end = end_of(&partition);
+                if let Ok(end) = end {
+                    partition.reaches(end);
+                }
+                (partition, end)
+            });
+            Ok(heard.collect())
+        })
+        .await
+    }
+
+    /// Keeps asking for a partition's end until the answer is dropped.
+    pub(crate) fn attend(self: &Arc<Self>, partition: &Arc<Partition>) -> Attended {
+        let key = (partition.topic.clone(), partition.number);
+        self.awaited.lock().entry(key.clone()).or_insert_with(|| (Arc::clone(partition), 0)).1 += 1;
+        self.wake.notify_one();
+        Attended { ends: Arc::clone(self), key }
+    }
+
+    /// Asks for awaited partitions until `open` is gone.
+    pub(crate) async fn keep_asking(self: Arc<Self>, mut open: watch::Receiver<bool>) {
+        loop {
+            let awaited: Vec<_> = self.awaited.lock().values().map(|(partition, _)| Arc::clone(partition)).collect();
+            let round = async {
+                if awaited.is_empty() {
+                    self.wake.notified().await;
+                } else {
+                    if let Err(error) = self.ask_all(awaited).await {
+                        tracing::debug!(%error, "ends of partitions are not known");
+                    }
+                    sleep(self.interval).await;
+                }
+            };
+            tokio::select! {
+                () = round => {}
+                changed = open.wait_for(|open| !*open) => { drop(changed); return }
+            }
+        }
+    }
+}
+
+/// Somebody waits for a partition.
+#[derive(Debug)]
+pub(crate) struct Attended {
+    ends: Arc<Ends>,
+    key: (String, i32),
+}
+
+impl Drop for Attended {
+    fn drop(&mut self) {
+        let mut awaited = self.ends.awaited.lock();
+        if let Some((_, waiters)) = awaited.get_mut(&self.key) {
+            *waiters -= 1;
+            if *waiters == 0 {
+                awaited.remove(&self.key);
+            }
+        }
+    }
+}
+
+fn is_final(code: RDKafkaErrorCode) -> bool {
+    crate::failure::denied(code).is_some()
+        || matches!(code, RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic)
+}
+
+fn refusal(partition: &Partition, within: Duration, code: RDKafkaErrorCode) -> BusError {
+    match code {
+        RDKafkaErrorCode::UnknownTopicOrPartition
+        | RDKafkaErrorCode::UnknownTopic
+        | RDKafkaErrorCode::UnknownPartition => BusError::UnknownTopic { topic: partition.topic.clone() },
+        code => failure(DOING, within, code),
+    }
+}
