@@ -186,34 +186,31 @@ impl Appender {
             return Ok(());
         }
         let serves = partition.arrivals.load(Ordering::Acquire);
-        let looked = self.catch_up(partition).await;
-        if looked.is_err() {
-            partition.window.lock().doubt();
-        } else {
-            *served = serves;
-        }
-        looked
+        let doubts = self.catch_up(partition).await?;
+        partition.window.lock().settle(doubts);
+        *served = serves;
+        Ok(())
     }
 
-    async fn catch_up(&self, partition: &Arc<Partition>) -> Result<(), BusError> {
+    /// Reads to the end that the log has now; answers what that settles. May be given up at any point.
+    async fn catch_up(&self, partition: &Arc<Partition>) -> Result<u64, BusError> {
         let known = partition.window.lock().known();
-        let end = match known {
+        let (doubts, end) = match known {
             Some(known) => {
-                partition.window.lock().begin(known);
-                self.ends.ask(partition).await?
+                let doubts = partition.window.lock().begin(known);
+                (doubts, self.ends.ask(partition).await?)
             }
             None => {
                 let (first, end) = self.ends.range(partition).await?;
                 let window = u64::try_from(self.options.window_messages).unwrap_or(u64::MAX);
-                partition.window.lock().begin(first.max(end.saturating_sub(window)));
-                end
+                (partition.window.lock().begin(first.max(end.saturating_sub(window))), end)
             }
         };
         self.spare(partition, end).await;
         loop {
             let from = partition.window.lock().known().unwrap_or(end);
             if from >= end {
-                return Ok(());
+                return Ok(doubts);
             }
             match self.readers.read(partition, from, end, LOOK_BYTES).await {
                 Ok(records) => {

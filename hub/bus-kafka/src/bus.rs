@@ -1,6 +1,6 @@
 //! [`KafkaBus`]: the trait's methods over the parts.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -92,6 +92,10 @@ impl KafkaBus {
     /// Asks the cluster whether a topic is the one that is in use.
     async fn confirm(&self, topic: &Topic) -> Result<(), BusError> {
         let found = self.topics.describe(&topic.info.name).await?;
+        if found.is_none() && topic.is_confirmed_within(CONFIRM_EVERY) {
+            // More likely a broker that has not heard of it yet than one that is gone already.
+            return topic.usable();
+        }
         let confirmed = topic.confirm(found.as_ref());
         if matches!(confirmed, Err(BusError::UnknownTopic { .. })) {
             self.in_use.write().remove(&topic.info.name);
@@ -135,7 +139,16 @@ impl Bus for KafkaBus {
     }
 
     async fn topics(&self) -> Result<Vec<TopicInfo>, BusError> {
-        Ok(self.topics.list().await?.iter().map(info).collect())
+        // A broker that has not heard of a topic made here a moment ago is no reason to hide it.
+        let fresh: BTreeMap<String, TopicInfo> = {
+            let in_use = self.in_use.read();
+            let fresh = in_use.values().filter(|topic| topic.is_confirmed_within(CONFIRM_EVERY));
+            fresh.map(|topic| (topic.info.name.clone(), topic.info.clone())).collect()
+        };
+        let found = self.topics.list(fresh.keys().cloned().collect()).await?;
+        let mut all = fresh;
+        all.extend(found.iter().map(|topic| (topic.name.clone(), info(topic))));
+        Ok(all.into_values().collect())
     }
 
     async fn append(&self, topic: &str, partition: u32, messages: Vec<Message>) -> Result<Vec<u64>, BusError> {

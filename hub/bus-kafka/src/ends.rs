@@ -19,13 +19,15 @@ use tokio::time::{Instant, sleep};
 
 use crate::KafkaOptions;
 use crate::context::Listener;
-use crate::failure::{code_of, failure, unusable};
+use crate::failure::{code_of, denied, failure, unusable};
 use crate::partition::Partition;
 use crate::topics::blocking;
 
 const DOING: &str = "tell the end of a partition";
 /// Pause before asking again while a partition has no leader.
 const ASK_AGAIN: Duration = Duration::from_millis(100);
+/// How long a topic may be unknown to brokers after it was made.
+const UNKNOWN: Duration = Duration::from_secs(5);
 
 /// See the module.
 pub(crate) struct Ends {
@@ -54,9 +56,11 @@ impl Ends {
         })
     }
 
-    /// The end of a partition, asked freshly. Waits for a leader while there is none.
+    /// The end of a partition, asked freshly. Waits for a leader while there is none, and less long for a topic that
+    /// brokers do not know: they may not have heard of it yet.
     pub(crate) async fn ask(&self, partition: &Arc<Partition>) -> Result<u64, BusError> {
-        let deadline = Instant::now() + self.within;
+        let began = Instant::now();
+        let mut only_unknown = true;
         loop {
             let answer = self.ask_all(vec![Arc::clone(partition)]).await?.pop();
             let code = match answer {
@@ -64,11 +68,20 @@ impl Ends {
                 Some((_, Err(code))) => code,
                 None => RDKafkaErrorCode::Fail,
             };
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() || is_final(code) {
-                return Err(refusal(partition, self.within, code));
+            tracing::debug!(topic = partition.topic, partition = partition.number, ?code, "the end is not known");
+            // During an outage librdkafka says now this, now that.
+            only_unknown &= is_unknown(code);
+            let patience = if only_unknown { self.within.min(UNKNOWN) } else { self.within };
+            if only_unknown && began.elapsed() >= patience {
+                return Err(BusError::UnknownTopic { topic: partition.topic.clone() });
             }
-            sleep(ASK_AGAIN.min(left)).await;
+            if denied(code).is_some() {
+                return Err(failure(DOING, self.within, code));
+            }
+            if began.elapsed() >= patience {
+                return Err(BusError::TimedOut { doing: DOING, waited: self.within });
+            }
+            sleep(ASK_AGAIN).await;
         }
     }
 
@@ -78,7 +91,7 @@ impl Ends {
         let (client, within, asked) = (Arc::clone(&self.client), self.within, Arc::clone(partition));
         let (low, _) = blocking(move || {
             let answer = client.fetch_watermarks(&asked.topic, asked.number, within);
-            answer.map_err(|error| refusal(&asked, within, code_of(&error)))
+            answer.map_err(|error| failure(DOING, within, code_of(&error)))
         })
         .await?;
         Ok((u64::try_from(low).unwrap_or(0), end))
@@ -176,16 +189,7 @@ impl Drop for Attended {
     }
 }
 
-fn is_final(code: RDKafkaErrorCode) -> bool {
-    crate::failure::denied(code).is_some()
-        || matches!(code, RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic)
-}
-
-fn refusal(partition: &Partition, within: Duration, code: RDKafkaErrorCode) -> BusError {
-    match code {
-        RDKafkaErrorCode::UnknownTopicOrPartition
-        | RDKafkaErrorCode::UnknownTopic
-        | RDKafkaErrorCode::UnknownPartition => BusError::UnknownTopic { topic: partition.topic.clone() },
-        code => failure(DOING, within, code),
-    }
+/// A broker's own word. librdkafka's `UnknownPartition` only says that it has no leader for it in mind.
+fn is_unknown(code: RDKafkaErrorCode) -> bool {
+    matches!(code, RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic)
 }

@@ -53,6 +53,8 @@ fn is_silence(code: RDKafkaErrorCode) -> bool {
             | Code::Resolve
             | Code::LeaderNotAvailable
             | Code::NotLeaderForPartition
+            | Code::UnknownPartition
+            | Code::NoOffset
     )
 }
 

@@ -3,13 +3,14 @@
 //! A topic must be such that the bus's promises hold; [`differences`] is the whole list. What exists is never changed
 //! from here: an operator decides (`ops/kafka.md`).
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use minqiao_bus::{BusError, Difference};
 use rdkafka::admin::{AdminClient, AdminOptions, ConfigResource, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::config::FromClientConfigAndContext;
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::error::RDKafkaErrorCode;
 use tokio::time::{Instant, sleep};
 
 use crate::KafkaOptions;
@@ -52,15 +53,16 @@ impl Topics {
             }
             if Instant::now() >= deadline {
                 tracing::warn!(code = ?code_of(&error), "no broker answers");
-                return Err(BusError::TimedOut { doing: "tell about the cluster", waited: within });
+                let doing = "accept a connection (check `bootstrap` and `security`)";
+                return Err(BusError::TimedOut { doing, waited: within });
             }
             // A connection that is refused fails at once.
             sleep(LOOK_AGAIN).await;
         }
     }
 
-    /// Every topic with the prefix.
-    pub(crate) async fn list(&self) -> Result<Vec<Description>, BusError> {
+    /// Every topic with the prefix, and those of `known` that there are.
+    pub(crate) async fn list(&self, known: Vec<String>) -> Result<Vec<Description>, BusError> {
         let within = self.options.request_timeout();
         let (admin, prefix) = (Arc::clone(&self.admin), self.options.topic_prefix.clone());
         let names = blocking(move || {
@@ -68,9 +70,8 @@ impl Topics {
             let metadata = admin.inner().fetch_metadata(None, within);
             let metadata = metadata.map_err(|error| failure(doing, within, code_of(&error)))?;
             let names = metadata.topics().iter().map(|topic| topic.name().to_owned());
-            let mut names: Vec<_> = names.filter(|n| n.starts_with(&prefix) && !n.starts_with("__")).collect();
-            names.sort();
-            Ok(names)
+            let names = names.filter(|name| name.starts_with(&prefix) && !name.starts_with("__"));
+            Ok(names.chain(known).collect::<BTreeSet<_>>().into_iter().collect())
         })
         .await?;
         Ok(self.describe_all(names).await?.into_iter().flatten().collect())
@@ -157,16 +158,31 @@ impl Topics {
         if actual != partitions {
             return Err(BusError::PartitionCountDiffers { topic: found.name.clone(), actual, wanted: partitions });
         }
-        let within = self.options.request_timeout();
-        let options = AdminOptions::new().request_timeout(Some(within));
-        let asked = self.admin.describe_configs([&ResourceSpecifier::Topic(&found.name)], &options).await;
-        let answer = asked.and_then(|mut each| each.pop().unwrap_or(Err(RDKafkaErrorCode::Fail)).map_err(KafkaError::AdminOp));
-        let config = answer.map_err(|error| failure("tell a topic's settings", within, code_of(&error)))?;
+        let config = self.config(&found.name).await?;
         let differences = differences(&self.options, found, &config);
         if differences.is_empty() {
             Ok(())
         } else {
             Err(BusError::TopicDiffers { topic: found.name.clone(), differences })
+        }
+    }
+
+    /// A topic's settings. A broker that has not heard of a new topic yet answers none at all, and is asked again.
+    async fn config(&self, name: &str) -> Result<ConfigResource, BusError> {
+        let doing = "tell a topic's settings";
+        let within = self.options.request_timeout();
+        let deadline = Instant::now() + within;
+        let options = AdminOptions::new().request_timeout(Some(within));
+        loop {
+            let asked = self.admin.describe_configs([&ResourceSpecifier::Topic(name)], &options).await;
+            let answer = asked.map(|mut each| each.pop().unwrap_or(Err(RDKafkaErrorCode::Fail)));
+            match answer.unwrap_or_else(|error| Err(code_of(&error))) {
+                Ok(config) if !config.entries.is_empty() => return Ok(config),
+                Ok(_) | Err(RDKafkaErrorCode::UnknownTopicOrPartition) if Instant::now() < deadline => {}
+                Ok(_) => return Err(BusError::TimedOut { doing, waited: within }),
+                Err(code) => return Err(failure(doing, within, code)),
+            }
+            sleep(LOOK_AGAIN).await;
         }
     }
 }

@@ -39,8 +39,10 @@ pub(crate) struct Window {
     known: Option<u64>,
     /// Messages given to the producer and not ended.
     on_their_way: usize,
-    /// The log has to be looked into before the next message is sent, whoever else writes.
-    uncertain: bool,
+    /// Counts reasons to look into the log before the next message is sent, whoever else writes.
+    doubts: u64,
+    /// The doubts that a look has settled.
+    settled: u64,
 }
 
 impl Window {
@@ -51,7 +53,8 @@ impl Window {
             capacity,
             known: None,
             on_their_way: 0,
-            uncertain: true,
+            doubts: 1,
+            settled: 0,
         }
     }
 
@@ -60,22 +63,23 @@ impl Window {
     }
 
     pub(crate) fn is_uncertain(&self) -> bool {
-        self.uncertain
+        self.doubts > self.settled
     }
 
     pub(crate) fn is_waiting(&self) -> bool {
         self.on_their_way > 0
     }
 
-    /// What was sent may or may not be in the log.
-    pub(crate) fn doubt(&mut self) {
-        self.uncertain = true;
+    /// The log is about to be read, the first time from `start` on. Answers what to settle when that is done; doubts
+    /// that come up meanwhile stay.
+    pub(crate) fn begin(&mut self, start: u64) -> u64 {
+        self.known.get_or_insert(start);
+        self.doubts
     }
 
-    /// The log is about to be read from here on.
-    pub(crate) fn begin(&mut self, start: u64) {
-        self.known.get_or_insert(start);
-        self.uncertain = false;
+    /// The log was read to the end that it had when the look began.
+    pub(crate) fn settle(&mut self, doubts: u64) {
+        self.settled = self.settled.max(doubts);
     }
 
     /// Retention removed what was not read yet.
@@ -105,7 +109,7 @@ impl Window {
                 match self.known {
                     Some(known) if known == *offset => self.known = Some(offset + 1),
                     // Somebody else's messages lie between: they are read with the next look.
-                    Some(known) if known < *offset => self.uncertain = true,
+                    Some(known) if known < *offset => self.doubts += 1,
                     _ => {}
                 }
                 fits
@@ -114,7 +118,7 @@ impl Window {
                 if matches!(self.places.get(&identity), Some(Place::OnItsWay(_))) {
                     self.places.remove(&identity);
                 }
-                self.uncertain = true;
+                self.doubts += 1;
                 true
             }
         }
@@ -165,7 +169,9 @@ mod tests {
     fn begun(capacity: usize) -> Window {
         let mut window = Window::new(capacity);
         assert!(window.is_uncertain(), "nothing may be sent before the log was looked into");
-        window.begin(0);
+        let doubts = window.begin(0);
+        assert!(window.is_uncertain(), "a look that was given up settles nothing");
+        window.settle(doubts);
         window
     }
 
@@ -203,6 +209,12 @@ mod tests {
         let _ending = send(&mut window, 7);
         assert!(window.ended(id(7), 0, &Err(RDKafkaErrorCode::Fatal)));
         assert!(window.is_uncertain() && window.place(&id(7)).is_none());
+        // Another one fails during the look: that is settled by the next look only.
+        let doubts = window.begin(0);
+        let _ending = send(&mut window, 8);
+        window.ended(id(8), 0, &Err(RDKafkaErrorCode::Fatal));
+        window.settle(doubts);
+        assert!(window.is_uncertain());
         // It had landed after all.
         window.read(id(7), 0);
         assert_eq!(stored(&window, 7), Some(0));
