@@ -157,12 +157,7 @@ impl Appender {
     }
 
     /// Positions of messages whose outcome was unknown, from the log.
-    fn found(
-        &self,
-        partition: &Partition,
-        messages: &[Message],
-        code: RDKafkaErrorCode,
-    ) -> Result<Vec<u64>, BusError> {
+    fn found(&self, partition: &Partition, messages: &[Message], code: RDKafkaErrorCode) -> Result<Vec<u64>, BusError> {
         let window = partition.window.lock();
         let position = |message: &Message| match window.place(&message.headers.identity()) {
             Some(Place::Stored(offset)) => Some(*offset),

@@ -13,15 +13,16 @@ use parking_lot::RwLock;
 use tokio::sync::watch;
 use tokio::time::sleep;
 
+use crate::KafkaOptions;
 use crate::append::Appender;
 use crate::context::{Heard, KafkaFigures, Listener};
+use crate::describe::{Description, PartitionDescription};
 use crate::ends::Ends;
 use crate::failure::failure;
 use crate::partition::{Partition, Topic, info};
 use crate::producer::flush;
 use crate::readers::{Readers, Stop};
 use crate::topics::{Topics, blocking};
-use crate::KafkaOptions;
 
 /// A topic that is read or waited for is looked at so often, whether it is still the same one (BUS-5).
 const CONFIRM_EVERY: Duration = Duration::from_secs(10);
@@ -62,6 +63,15 @@ impl KafkaBus {
     /// librdkafka's figures of the producer, at most `statistics_interval_ms` old.
     pub fn figures(&self) -> KafkaFigures {
         self.heard.figures()
+    }
+
+    /// Takes a topic into use without asking for its id, which librdkafka's mock cluster cannot tell. For tests.
+    #[doc(hidden)]
+    pub fn take_into_use(&self, name: &str, id: uuid::Uuid, partitions: u32) {
+        let partitions = (0..partitions).map(|_| PartitionDescription { has_leader: true, replicas: 1 }).collect();
+        let description = Description { name: name.to_owned(), id, partitions };
+        let topic = Arc::new(Topic::new(&description, self.options.window_messages));
+        self.in_use.write().insert(name.to_owned(), topic);
     }
 
     fn check_open(&self) -> Result<(), BusError> {
@@ -242,7 +252,12 @@ async fn tidy(readers: Arc<Readers>, mut open: watch::Receiver<bool>) {
             closed = open.wait_for(|open| !*open) => { drop(closed); return }
         }
         let readers = Arc::clone(&readers);
-        if let Err(error) = blocking(move || { readers.close_idle(false); Ok(()) }).await {
+        if let Err(error) = blocking(move || {
+            readers.close_idle(false);
+            Ok(())
+        })
+        .await
+        {
             tracing::debug!(%error, "idle readers were not closed");
         }
     }

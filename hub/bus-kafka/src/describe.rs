@@ -57,8 +57,11 @@ pub(crate) fn describe<C: ClientContext>(
     names: &[&str],
     timeout: Duration,
 ) -> Result<Vec<Option<Description>>, RDKafkaErrorCode> {
-    let names: Vec<CString> =
-        names.iter().map(|name| CString::new(*name)).collect::<Result<_, _>>().map_err(|_| RDKafkaErrorCode::InvalidTopic)?;
+    let names: Vec<CString> = names
+        .iter()
+        .map(|name| CString::new(*name))
+        .collect::<Result<_, _>>()
+        .map_err(|_| RDKafkaErrorCode::InvalidTopic)?;
     let mut pointers: Vec<*const c_char> = names.iter().map(|name| name.as_ptr()).collect();
     let millis = c_int::try_from(timeout.as_millis()).unwrap_or(c_int::MAX);
     let handle = client.native_ptr();
@@ -94,9 +97,7 @@ pub(crate) fn describe<C: ClientContext>(
 
 /// # Safety
 /// `topic` points into an answer that is alive.
-unsafe fn description(
-    topic: *const c::rd_kafka_TopicDescription_t,
-) -> Result<Option<Description>, RDKafkaErrorCode> {
+unsafe fn description(topic: *const c::rd_kafka_TopicDescription_t) -> Result<Option<Description>, RDKafkaErrorCode> {
     // SAFETY: as above; what the functions return lives as long as the answer.
     unsafe {
         let error = RDKafkaErrorCode::from(c::rd_kafka_error_code(c::rd_kafka_TopicDescription_error(topic)));

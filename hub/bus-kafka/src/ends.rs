@@ -4,7 +4,7 @@
 //! woken by this process's own acknowledgements at once; for other processes' messages one question per broker and
 //! interval asks for all awaited partitions together, so that a hundred waiters cost what one does.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,6 +26,8 @@ use crate::topics::blocking;
 const DOING: &str = "tell the end of a partition";
 /// Pause before asking again while a partition has no leader.
 const ASK_AGAIN: Duration = Duration::from_millis(100);
+/// How long one question may take; callers ask again.
+const ONE_TRY: Duration = Duration::from_secs(2);
 /// How long a topic may be unknown to brokers after it was made.
 const UNKNOWN: Duration = Duration::from_secs(5);
 
@@ -103,7 +105,7 @@ impl Ends {
         partitions: Vec<Arc<Partition>>,
     ) -> Result<Vec<(Arc<Partition>, Result<u64, RDKafkaErrorCode>)>, BusError> {
         // A partition without a leader makes the whole question wait: not as long as the caller would.
-        let (client, within) = (Arc::clone(&self.client), self.within.min(Duration::from_secs(5)));
+        let (client, within) = (Arc::clone(&self.client), self.within.min(ONE_TRY));
         blocking(move || {
             let mut list = TopicPartitionList::with_capacity(partitions.len());
             for partition in &partitions {
@@ -112,6 +114,16 @@ impl Ends {
                 added.map_err(|error| failure(DOING, within, code_of(&error)))?;
             }
             let answer = client.offsets_for_times(list, within);
+            let all_known = answer.as_ref().is_ok_and(|list| list.elements().iter().all(|each| each.error().is_ok()));
+            if !all_known {
+                // This client has no topics of its own, so librdkafka would believe in a dead leader for minutes.
+                for topic in partitions.iter().map(|partition| &partition.topic).collect::<BTreeSet<_>>() {
+                    if let Err(error) = client.fetch_metadata(Some(topic), within) {
+                        tracing::debug!(code = ?code_of(&error), "leaders are not known");
+                        break;
+                    }
+                }
+            }
             // Errors of connections wait here; their listener hears them.
             while client.poll(Duration::ZERO).is_some() {}
             let answer = match answer {

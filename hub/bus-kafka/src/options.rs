@@ -376,6 +376,8 @@ mod tests {
         read(r#"{"bootstrap": "b:9092", "security": {"protocol": "sasl_scram", "ca": "ca.pem", "username": "u", "password": "p"}}"#)
             .expect("understood");
         assert!(read(r#"{"bootstrap": "b:9092", "min_isr": 2}"#).is_err());
-        assert!(read(r#"{"bootstrap": "b:9092", "security": {"protocol": "tls", "ca": "ca.pem", "user": "u"}}"#).is_err());
+        assert!(
+            read(r#"{"bootstrap": "b:9092", "security": {"protocol": "tls", "ca": "ca.pem", "user": "u"}}"#).is_err()
+        );
     }
 }

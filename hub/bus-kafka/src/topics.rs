@@ -232,9 +232,7 @@ fn is_enough(setting: &str, actual: &str, wanted: &str) -> bool {
     match setting {
         "min.insync.replicas" | "max.message.bytes" => numbers().is_some_and(|(actual, wanted)| actual >= wanted),
         // -1 is forever.
-        "retention.ms" => {
-            numbers().is_some_and(|(actual, wanted)| actual == -1 || (wanted != -1 && actual >= wanted))
-        }
+        "retention.ms" => numbers().is_some_and(|(actual, wanted)| actual == -1 || (wanted != -1 && actual >= wanted)),
         _ => actual == wanted,
     }
 }

@@ -41,7 +41,11 @@ impl Drop for Whole<'_> {
 type Acknowledged = BTreeMap<u64, (String, u32)>;
 
 /// Writers that append one call after the other until told to stop, and what they had acknowledged.
-fn writers(bus: &Arc<KafkaBus>, topic: &str, stop: &tokio::sync::watch::Receiver<bool>) -> Vec<tokio::task::JoinHandle<Acknowledged>> {
+fn writers(
+    bus: &Arc<KafkaBus>,
+    topic: &str,
+    stop: &tokio::sync::watch::Receiver<bool>,
+) -> Vec<tokio::task::JoinHandle<Acknowledged>> {
     (0..4)
         .map(|writer| {
             let (bus, topic, stop) = (Arc::clone(bus), topic.to_owned(), stop.clone());
@@ -141,8 +145,7 @@ async fn without_brokers_everything_fails_in_time_and_comes_back() {
     let _whole = Whole(&cluster);
     let names = Names::new(&cluster.bootstrap);
     let topic = names.topic("down");
-    let short =
-        KafkaOptions { append_timeout_ms: 3_000, request_timeout_ms: 3_000, ..options(&cluster.bootstrap) };
+    let short = KafkaOptions { append_timeout_ms: 3_000, request_timeout_ms: 3_000, ..options(&cluster.bootstrap) };
     let (bus, patient) = (open(&short).await, open(&options(&cluster.bootstrap)).await);
     patient.ensure_topic(&topic, 1).await.expect("made");
     assert_eq!(patient.append(&topic, 0, vec![message("b", 0, "x")]).await.expect("appended"), [0]);
@@ -219,7 +222,8 @@ impl Secure {
             return None;
         };
         let pairs = text.lines().filter_map(|line| line.split_once('='));
-        let values = pairs.map(|(key, value)| (key.trim_start_matches("MINQIAO_KAFKA_SECURE_").to_owned(), value.to_owned()));
+        let values =
+            pairs.map(|(key, value)| (key.trim_start_matches("MINQIAO_KAFKA_SECURE_").to_owned(), value.to_owned()));
         Some(Self { values: values.collect() })
     }
 
@@ -255,14 +259,18 @@ async fn tls_and_scram_refuse_everybody_else() {
     let Security::SaslScram { ca, username, .. } = right.security.clone() else { unreachable!("made above") };
     let password = secure.values["PASSWORD"].clone();
     let wrong_password = Security::SaslScram { ca: ca.clone(), username, password: Password::new("guessed") };
-    let stranger =
-        Security::SaslScram { ca: ca.clone(), username: "stranger".to_owned(), password: Password::new(password.as_str()) };
+    let stranger = Security::SaslScram {
+        ca: ca.clone(),
+        username: "stranger".to_owned(),
+        password: Password::new(password.as_str()),
+    };
     let other_ca = Security::SaslScram {
         ca: secure.values["OTHER_CA"].as_str().into(),
         username: secure.values["USER"].clone(),
         password: Password::new(password.as_str()),
     };
-    for (case, security) in [("wrong password", wrong_password), ("stranger", stranger), ("other authority", other_ca)] {
+    for (case, security) in [("wrong password", wrong_password), ("stranger", stranger), ("other authority", other_ca)]
+    {
         let refused = tokio::time::timeout(
             Duration::from_secs(60),
             KafkaBus::open(KafkaOptions { security, request_timeout_ms: 20_000, ..right.clone() }),

@@ -28,7 +28,10 @@ pub(crate) fn environment(name: &str) -> Option<String> {
 /// Says that a test did not run; fails when it had to.
 pub(crate) fn not_run(missing: &str) {
     let required = environment("MINQIAO_TEST_REQUIRE").unwrap_or_default();
-    assert!(!required.split(',').any(|name| name == "kafka"), "MINQIAO_TEST_REQUIRE names kafka, but {missing} is not set");
+    assert!(
+        !required.split(',').any(|name| name == "kafka"),
+        "MINQIAO_TEST_REQUIRE names kafka, but {missing} is not set"
+    );
     eprintln!("NOT RUN: no Kafka, {missing} is not set");
 }
 
