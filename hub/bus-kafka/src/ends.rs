@@ -36,9 +36,12 @@ pub(crate) struct Ends {
     client: Arc<BaseConsumer<Listener>>,
     within: Duration,
     interval: Duration,
-    awaited: Mutex<HashMap<(String, i32), (Arc<Partition>, usize)>>,
+    awaited: Mutex<HashMap<(String, i32), Awaited>>,
     wake: Notify,
 }
+
+/// A partition and how many wait for it.
+type Awaited = (Arc<Partition>, usize);
 
 impl std::fmt::Debug for Ends {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -214,12 +214,11 @@ impl Reader {
                 return Err(Stop::Failed(BusError::TimedOut { doing: DOING, waited: within }));
             }
             match self.consumer.poll(left) {
-                Some(Ok(message)) => {
-                    // What an earlier assignment had fetched is dropped by librdkafka; this is for certainty.
-                    if message.topic() == self.topic && message.partition() == self.partition {
-                        return Ok(record_of(&message)?);
-                    }
+                Some(Ok(message)) if message.topic() == self.topic && message.partition() == self.partition => {
+                    return Ok(record_of(&message)?);
                 }
+                // What an earlier assignment had fetched is dropped by librdkafka; this is for certainty.
+                Some(Ok(_)) => {}
                 Some(Err(error)) => self.heard(&error, within)?,
                 None => {}
             }
