@@ -201,6 +201,9 @@ impl Appender {
                 (partition.window.lock().begin(first.max(end.saturating_sub(window))), end)
             }
         };
+        if known.is_some_and(|known| end < known) {
+            return Err(lost_its_end(partition));
+        }
         self.spare(partition, end).await;
         loop {
             let from = partition.window.lock().known().unwrap_or(end);
@@ -216,11 +219,9 @@ impl Appender {
                 }
                 Err(Stop::Failed(error)) => return Err(error),
                 Err(Stop::NotThere) => {
-                    let (first, end) = self.ends.range(partition).await?;
+                    let (first, _) = self.ends.range(partition).await?;
                     if from >= first {
-                        // The log ends before what was acknowledged: it is another one, or it lost its end.
-                        partition.suspect.store(true, Ordering::Release);
-                        return Err(BusError::OffsetOutOfRange { from, end });
+                        return Err(lost_its_end(partition));
                     }
                     partition.window.lock().skip_to(first);
                 }
@@ -244,6 +245,15 @@ impl Appender {
             }
         }
     }
+}
+
+/// The log ends before what was acknowledged: the topic is another one, which the caller then finds out, or a leader
+/// without all messages was elected.
+fn lost_its_end(partition: &Partition) -> BusError {
+    partition.suspect.store(true, Ordering::Release);
+    let (topic, number) = (&partition.topic, partition.number);
+    tracing::error!(topic, partition = number, "the partition ends before messages that it had acknowledged");
+    BusError::Storage(Box::new(crate::Failure { doing: DOING, code: RDKafkaErrorCode::LogTruncation }))
 }
 
 /// How a message ended.
