@@ -54,8 +54,24 @@ impl Default for Limits {
 pub struct Capabilities {
     /// Messages survive closing and opening.
     pub durable: bool,
-    /// BUS-3 holds for the whole log, not only for messages of this process's lifetime.
+    /// BUS-3 holds for the whole log; otherwise for the last messages of each partition only.
     pub idempotent_forever: bool,
+}
+
+/// A setting of an existing topic that has to change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Difference {
+    /// The engine's name of the setting, e.g. `min.insync.replicas`.
+    pub setting: &'static str,
+    /// What it is.
+    pub actual: String,
+    /// What it must be.
+    pub wanted: String,
+}
+
+fn list(differences: &[Difference]) -> String {
+    let each = differences.iter().map(|d| format!("`{}` is {}, it must be {}", d.setting, d.actual, d.wanted));
+    each.collect::<Vec<_>>().join("; ")
 }
 
 /// Why the bus did not do what it was asked. No variant holds payload.
@@ -106,6 +122,50 @@ pub enum BusError {
         /// The first position that is not there yet.
         end: u64,
     },
+    /// Retention removed the position; a reader that comes from there has missed messages.
+    #[error("offset {from} was removed by retention, the first one kept is {first}")]
+    Expired {
+        /// The position asked for.
+        from: u64,
+        /// The first position that is still there.
+        first: u64,
+    },
+    /// The topic exists with settings under which the promises would not hold.
+    #[error("topic `{topic}` exists with other settings: {}", list(.differences))]
+    TopicDiffers {
+        /// The topic.
+        topic: String,
+        /// What to change.
+        differences: Vec<Difference>,
+    },
+    /// The topic was deleted and made anew under this process; positions of the old one mean nothing (BUS-5).
+    #[error("topic `{topic}` was deleted and made anew: its positions belong to another log")]
+    TopicReplaced {
+        /// The topic.
+        topic: String,
+    },
+    /// An engine cannot be opened as configured.
+    #[error("the bus is configured wrongly: `{key}` {problem}")]
+    Misconfigured {
+        /// The setting.
+        key: &'static str,
+        /// What is wrong with it, without its value.
+        problem: &'static str,
+    },
+    /// The servers of the log do not accept this process.
+    #[error("the log's servers refused access: {reason}")]
+    AccessDenied {
+        /// Which step failed.
+        reason: &'static str,
+    },
+    /// Nothing was heard in time; whether an append landed is unknown, repeating it is safe (BUS-3).
+    #[error("the log did not answer within {waited:?} while it should {doing}")]
+    TimedOut {
+        /// What was asked.
+        doing: &'static str,
+        /// How long was waited.
+        waited: Duration,
+    },
     /// Another process has the directory open.
     #[error("the bus directory is open in another process")]
     Locked,
@@ -128,9 +188,15 @@ impl KindOf for BusError {
         match self {
             Self::UnknownTopic { .. } | Self::UnknownPartition { .. } => Kind::NotFound,
             Self::InvalidTopic | Self::Oversized { .. } | Self::OffsetOutOfRange { .. } => Kind::InvalidArgument,
-            Self::PartitionCountDiffers { .. } => Kind::Conflict,
-            Self::Locked => Kind::FailedPrecondition,
-            Self::Closed | Self::Storage(_) => Kind::Unavailable { retry_after: Duration::from_secs(5) },
+            Self::PartitionCountDiffers { .. } | Self::TopicReplaced { .. } => Kind::Conflict,
+            Self::Locked | Self::Expired { .. } | Self::TopicDiffers { .. } | Self::Misconfigured { .. } => {
+                Kind::FailedPrecondition
+            }
+            Self::Closed | Self::Storage(_) | Self::TimedOut { .. } => {
+                Kind::Unavailable { retry_after: Duration::from_secs(5) }
+            }
+            // An operator has to act: whoever sends waits longer.
+            Self::AccessDenied { .. } => Kind::Unavailable { retry_after: Duration::from_secs(60) },
             Self::Damaged { .. } => Kind::Internal,
         }
     }
@@ -143,6 +209,12 @@ impl KindOf for BusError {
             Self::PartitionCountDiffers { .. } => "partition_count_differs",
             Self::Oversized { .. } => "oversized_message",
             Self::OffsetOutOfRange { .. } => "offset_out_of_range",
+            Self::Expired { .. } => "offset_expired",
+            Self::TopicDiffers { .. } => "topic_differs",
+            Self::TopicReplaced { .. } => "topic_replaced",
+            Self::Misconfigured { .. } => "bus_misconfigured",
+            Self::AccessDenied { .. } => "bus_access_denied",
+            Self::TimedOut { .. } => "bus_timed_out",
             Self::Locked => "bus_locked",
             Self::Closed => "bus_closed",
             Self::Damaged { .. } => "bus_damaged",
@@ -189,15 +261,15 @@ pub fn topic_of(item: &str) -> String {
     format!("minqiao.{item}")
 }
 
-/// Checks a topic's name and number of partitions.
-pub(crate) fn check_topic(topic: &str, partitions: u32) -> Result<(), BusError> {
+/// Checks a topic's name and number of partitions; for engines.
+pub fn check_topic(topic: &str, partitions: u32) -> Result<(), BusError> {
     let named =
         (1..=200).contains(&topic.len()) && topic.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
     if named && (1..=1024).contains(&partitions) { Ok(()) } else { Err(BusError::InvalidTopic) }
 }
 
-/// Checks the sizes of messages.
-pub(crate) fn check_sizes(messages: &[Message], limits: Limits) -> Result<(), BusError> {
+/// Checks the sizes of messages; for engines.
+pub fn check_sizes(messages: &[Message], limits: Limits) -> Result<(), BusError> {
     match messages.iter().map(Message::len).find(|bytes| *bytes > limits.message_bytes_max) {
         Some(bytes) => Err(BusError::Oversized { bytes, max: limits.message_bytes_max }),
         None => Ok(()),

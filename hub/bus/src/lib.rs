@@ -2,8 +2,8 @@
 //!
 //! A topic per item, a few partitions per topic, messages numbered densely from 0 in each partition. Whoever appends
 //! gets an answer only when the messages would survive the loss of power; whoever fetches sees only such messages.
-//! Two engines live here: [`EmbeddedBus`] for one machine and [`MemoryBus`] for tests of other crates; Kafka is a crate
-//! of its own. Every engine passes [`contract`].
+//! Two engines live here: [`EmbeddedBus`] for one machine and [`MemoryBus`] for tests of other crates; `minqiao-bus-kafka`
+//! is the engine of clusters. Every engine passes [`contract`].
 //!
 //! Reading order: [`message`] (what travels), [`api`] (the seam), [`embedded`], [`memory`], [`contract`].
 //!
@@ -16,7 +16,7 @@ pub mod embedded;
 pub mod memory;
 pub mod message;
 
-pub use api::{Bus, BusError, Capabilities, Limits, TopicInfo};
+pub use api::{Bus, BusError, Capabilities, Difference, Limits, TopicInfo};
 pub use embedded::{EmbeddedBus, EmbeddedOptions};
 pub use memory::MemoryBus;
 pub use message::{Headers, Message, Record, Span};

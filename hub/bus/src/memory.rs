@@ -154,12 +154,8 @@ impl Bus for MemoryBus {
     }
 }
 
-/// Waits on a partition's end; used by both engines of this crate.
-pub(crate) async fn wait_beyond(
-    mut end: watch::Receiver<u64>,
-    beyond: u64,
-    timeout: Duration,
-) -> Result<u64, BusError> {
+/// Waits on a partition's end; for engines.
+pub async fn wait_beyond(mut end: watch::Receiver<u64>, beyond: u64, timeout: Duration) -> Result<u64, BusError> {
     let reached =
         tokio::time::timeout(timeout, async { end.wait_for(|end| *end > beyond).await.map(|end| *end) }).await;
     match reached {

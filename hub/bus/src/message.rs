@@ -51,9 +51,15 @@ impl Message {
         self.payload.is_empty()
     }
 
-    /// Names the message for idempotent append: the same provider, batch and span are the same message.
     pub(crate) fn identity(&self) -> Vec<u8> {
-        let Headers { batch_id, provider, span, .. } = &self.headers;
+        self.headers.identity()
+    }
+}
+
+impl Headers {
+    /// Names a message for idempotent append: the same provider, batch and span are the same message.
+    pub fn identity(&self) -> Vec<u8> {
+        let Self { batch_id, provider, span, .. } = self;
         let mut key = Vec::with_capacity(provider.len() + batch_id.len() + 10);
         key.extend_from_slice(provider.as_bytes());
         key.push(0);
