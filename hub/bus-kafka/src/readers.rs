@@ -25,6 +25,9 @@ use crate::wire::record_of;
 const DOING: &str = "read a partition";
 /// Readers that nobody used for so long are closed: they hold connections and memory.
 const IDLE: Duration = Duration::from_secs(60);
+/// By then a partition that was just assigned is being fetched, or its broker has to be woken.
+const STARTS_WITHIN: Duration = Duration::from_millis(5);
+const WAKES_WITHIN: Duration = Duration::from_millis(500);
 
 /// Why a read did not go on.
 #[derive(Debug)]
@@ -63,6 +66,8 @@ struct Reader {
     next: u64,
     /// Read, but there was no room for it in the answer.
     waiting: Option<Record>,
+    /// Assigned, and nothing has come yet.
+    fresh: bool,
     used: Instant,
 }
 
@@ -140,7 +145,15 @@ impl Readers {
         let config = self.options.reader()?;
         let consumer =
             BaseConsumer::from_config_and_context(&config, self.listener.clone()).map_err(|error| unusable(&error))?;
-        Ok(Reader { consumer, topic: String::new(), partition: -1, next: 0, waiting: None, used: Instant::now() })
+        Ok(Reader {
+            consumer,
+            topic: String::new(),
+            partition: -1,
+            next: 0,
+            waiting: None,
+            fresh: true,
+            used: Instant::now(),
+        })
     }
 
     fn give_back(&self, reader: Reader) {
@@ -176,7 +189,7 @@ impl Reader {
         list.add_partition_offset(&partition.topic, partition.number, Offset::Offset(offset)).map_err(|_| wrong())?;
         self.consumer.assign(&list).map_err(|_| wrong())?;
         (self.topic, self.partition, self.next) = (partition.topic.clone(), partition.number, from);
-        self.waiting = None;
+        (self.waiting, self.fresh) = (None, true);
         Ok(())
     }
 
@@ -213,15 +226,26 @@ impl Reader {
             if left.is_zero() {
                 return Err(Stop::Failed(BusError::TimedOut { doing: DOING, waited: within }));
             }
-            match self.consumer.poll(left) {
+            let pause = if self.fresh { left.min(STARTS_WITHIN) } else { left };
+            match self.consumer.poll(pause) {
                 Some(Ok(message)) if message.topic() == self.topic && message.partition() == self.partition => {
+                    self.fresh = false;
                     return Ok(record_of(&message)?);
                 }
                 // What an earlier assignment had fetched is dropped by librdkafka; this is for certainty.
                 Some(Ok(_)) => {}
                 Some(Err(error)) => self.heard(&error, within)?,
-                None => {}
+                None => self.wake_broker(),
             }
+        }
+    }
+
+    /// A thread of librdkafka that had nothing to fetch looks for new partitions once a second; a request to its broker
+    /// makes it look now.
+    fn wake_broker(&self) {
+        if self.fresh {
+            let _answer_is_of_no_use =
+                self.consumer.fetch_watermarks(&self.topic, self.partition, WAKES_WITHIN).is_ok();
         }
     }
 

@@ -32,6 +32,7 @@ use std::time::Duration;
 use arrow::array::{RecordBatch, UInt32Array};
 use arrow::compute::take_record_batch;
 use bytes::Bytes;
+use futures::{StreamExt, TryStreamExt, stream};
 use minqiao_bus::Bus;
 use minqiao_bus::api::topic_of;
 use minqiao_core::{BatchEnvelope, BatchId, Clock, KindOf, Outcome, ProviderCode, Receipt, RowOutcome};
@@ -55,6 +56,8 @@ use crate::turn::Turns;
 
 /// Locks that keep one batch id from being worked on twice at once; ids that share one only wait for each other.
 const BATCH_LOCKS: usize = 256;
+/// Topics that are made at once: a cluster takes its time for each.
+const TOPICS_AT_ONCE: usize = 8;
 /// When to come back if too many bytes are waiting.
 const BUSY_RETRY: Duration = Duration::from_millis(250);
 
@@ -151,11 +154,16 @@ impl Intake {
         let metrics = Metrics::register(registry)
             .map_err(|error| IntakeError::Known { what: "its metrics", source: Some(Box::new(error)) })?;
         let items = Catalogue::embedded().items();
-        let mut lanes = HashMap::with_capacity(items.len());
-        for item in items {
-            let topic = bus.ensure_topic(&topic_of(&item.code), options.partitions).await?;
-            lanes.insert(item.code.as_str(), Arc::new(Mutex::new(Lane { topic, known: None })));
-        }
+        let topics = items.iter().map(|item| {
+            let bus = &bus;
+            async move { bus.ensure_topic(&topic_of(&item.code), options.partitions).await }
+        });
+        let topics: Vec<_> = stream::iter(topics).buffered(TOPICS_AT_ONCE).try_collect().await?;
+        let lanes = items
+            .iter()
+            .zip(topics)
+            .map(|(item, topic)| (item.code.as_str(), Arc::new(Mutex::new(Lane { topic, known: None }))));
+        let lanes = lanes.collect();
         let core = Core {
             admission: Admission::new(&options, Arc::clone(&clock)),
             checkers: items.iter().map(|item| (item.code.as_str(), Checker::for_item(item))).collect(),

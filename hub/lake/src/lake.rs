@@ -12,6 +12,7 @@ use datafusion::datasource::physical_plan::parquet::CachedParquetFileReaderFacto
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use deltalake_core::kernel::DataType as DeltaType;
 use futures::{StreamExt, TryStreamExt};
+use minqiao_bus::TopicInfo;
 use minqiao_core::{Clock, Timestamp, Token};
 use minqiao_schemas::{Catalogue, Item};
 use parking_lot::Mutex;
@@ -208,6 +209,13 @@ impl Lake {
     fn provider(&self, item: &str, question: Question) -> Result<Arc<dyn TableProvider>, LakeError> {
         let tables = Arc::clone(self.tables(item)?);
         Ok(Arc::new(LakeTable { tables, pinned: None, question, scans: Arc::clone(&self.scans) }))
+    }
+
+    /// Positions of a topic that an item's table holds, by partition: everything before them is stored. 0 where nothing is.
+    pub async fn positions(&self, item: &str, topic: &TopicInfo) -> Result<Vec<u64>, LakeError> {
+        let tables = self.tables(item)?;
+        tables.changes.refresh().await?;
+        crate::writer::positions(tables, topic).await
     }
 
     /// One picture of an item for several reads; its files stay while it lives.

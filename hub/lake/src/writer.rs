@@ -10,7 +10,8 @@
 //! ```
 //!
 //! When a lane fails it is dropped with all it holds and a new one begins at the lake's positions: rows that were not
-//! committed are fetched again. Only a recreated topic ends the writer, because going on would lose rows in silence.
+//! committed are fetched again. A bus or a lake that does not answer is asked again for as long as it takes. Only a
+//! recreated topic ends the writer, because going on would lose rows in silence.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -23,7 +24,7 @@ use arrow::ipc::reader::StreamDecoder;
 use chrono::NaiveDate;
 use futures::stream::FuturesUnordered;
 use futures::{StreamExt, TryStreamExt};
-use minqiao_bus::{Bus, Headers, Record, TopicInfo};
+use minqiao_bus::{Bus, BusError, Headers, Record, TopicInfo};
 use minqiao_schemas::envelope;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
@@ -43,6 +44,10 @@ const TOPIC_PREFIX: &str = "minqiao.";
 const TOPIC_PROPERTY: &str = "minqiao.topic";
 /// Bytes asked for in one fetch.
 const FETCH_BYTES: usize = 4 << 20;
+/// Fetches under way at once: a log in a cluster takes its time to answer.
+const FETCHES_AT_ONCE: usize = 4;
+/// Questions for the ends of partitions under way at once.
+const LOOKS_AT_ONCE: usize = 32;
 /// How long the loop may sleep before it looks for new topics.
 const TOPICS_EVERY: Duration = Duration::from_millis(250);
 /// The shortest sleep, when a micro-batch is due and its lane is busy.
@@ -50,6 +55,8 @@ const PAUSE_MIN: Duration = Duration::from_millis(2);
 /// Pauses between attempts.
 const RETRY_MIN: Duration = Duration::from_millis(50);
 const RETRY_MAX: Duration = Duration::from_secs(5);
+/// Pause after the bus did not answer, which itself takes a while to tell.
+const AGAIN_AFTER: Duration = Duration::from_millis(500);
 /// Permits are counted in KiB.
 const PERMIT_BYTES: usize = 1024;
 
@@ -69,6 +76,9 @@ pub struct Position {
 pub struct LakeWriter {
     lake: Arc<Lake>,
 }
+
+/// A topic, a partition, and the offset to go on from.
+type Place = (String, u32, u64);
 
 /// Rows on their way into one commit.
 #[derive(Debug)]
@@ -151,13 +161,16 @@ impl Run {
         while !self.cancel.is_cancelled() {
             let now = self.lake.clock.monotonic();
             if topics_at.is_none_or(|at| now.saturating_sub(at) >= TOPICS_EVERY) {
-                self.find_topics().await?;
+                let found = self.find_topics().await;
+                self.survive(found).await?;
                 topics_at = Some(now);
             }
-            self.replace_failed().await?;
+            let replaced = self.replace_failed().await;
+            self.survive(replaced).await?;
+            let wanted = self.look().await?;
             let mut moved = false;
-            for topic in self.lanes.keys().cloned().collect::<Vec<_>>() {
-                moved |= self.fetch(&topic).await?;
+            for some in wanted.chunks(FETCHES_AT_ONCE) {
+                moved |= self.fetch(some).await?;
             }
             moved |= self.send_due(false).await;
             if !moved {
@@ -165,6 +178,34 @@ impl Run {
             }
         }
         self.drain().await
+    }
+
+    /// Goes on after what may pass; a lane that could not be opened is opened again with the next look for topics.
+    async fn survive(&self, outcome: Result<(), LakeError>) -> Result<(), LakeError> {
+        let Err(error) = outcome else { return Ok(()) };
+        if ends_the_writer(&error) {
+            return Err(error);
+        }
+        tracing::error!(error = &error as &dyn std::error::Error, "bus or lake does not answer, trying again");
+        tokio::select! {
+            () = tokio::time::sleep(AGAIN_AFTER) => {}
+            () = self.cancel.cancelled() => {}
+        }
+        Ok(())
+    }
+
+    /// Leaves a topic alone for a while: its part of the bus does not answer.
+    fn set_back(&mut self, topic: &str, error: LakeError) -> Result<(), LakeError> {
+        if ends_the_writer(&error) {
+            return Err(error);
+        }
+        let again = self.lake.clock.monotonic() + AGAIN_AFTER;
+        if let Some(lane) = self.lanes.get_mut(topic) {
+            self.lake.metrics.failures.with_label_values(&[lane.tables.layout.code.as_str()]).inc();
+            lane.blocked_until = Some(again);
+        }
+        tracing::error!(topic, error = &error as &dyn std::error::Error, "the bus cannot be read, trying again");
+        Ok(())
     }
 
     /// Opens lanes for topics that appeared.
@@ -188,12 +229,9 @@ impl Run {
             return Err(LakeError::TopicRecreated { topic: topic.name });
         }
         tables.changes.refresh().await?;
-        let mut next = Vec::new();
-        for partition in 0..topic.partitions {
-            let committed = tables.changes.transaction(&app_id(&topic, partition)).await?;
-            let position = committed.map_or(0, |last| u64::try_from(last).unwrap_or_default() + 1);
-            self.lake.progress.set(&topic.name, partition, position);
-            next.push(position);
+        let next = positions(&tables, &topic).await?;
+        for (partition, position) in (0..).zip(&next) {
+            self.lake.progress.set(&topic.name, partition, *position);
         }
         self.lake.progress.announce();
         let (out, batches) = mpsc::channel(1);
@@ -242,39 +280,86 @@ impl Run {
         Ok(())
     }
 
-    /// Fetches once from each partition of a topic. Answers true when something came.
-    async fn fetch(&mut self, topic: &str) -> Result<bool, LakeError> {
-        let mut moved = false;
-        let partitions = self.lanes.get(topic).map_or(0, |lane| lane.topic.partitions);
-        let mut lag = 0;
-        for partition in 0..partitions {
-            let Some(lane) = self.lanes.get(topic) else { break };
-            let next = lane.next[partition as usize];
-            let end = self.bus.end_offset(topic, partition).await?;
-            lag += end.saturating_sub(self.lake.progress.committed(topic, partition));
-            if end < next {
-                return Err(LakeError::TopicRecreated { topic: topic.to_owned() });
+    /// Asks all partitions at once where they end; answers those that have something new, with the position to read from.
+    async fn look(&mut self) -> Result<Vec<Place>, LakeError> {
+        let now = self.lake.clock.monotonic();
+        let lanes = self.lanes.iter().filter(|(_, lane)| lane.blocked_until.is_none_or(|until| now >= until));
+        let places: Vec<Place> = lanes
+            .flat_map(|(topic, lane)| (0..).zip(&lane.next).map(|(partition, next)| (topic.clone(), partition, *next)))
+            .collect();
+        let bus = &self.bus;
+        let ends = futures::stream::iter(places)
+            .map(|place| async move {
+                let end = bus.end_offset(&place.0, place.1).await;
+                (place, end)
+            })
+            .buffered(LOOKS_AT_ONCE)
+            .collect::<Vec<_>>()
+            .await;
+        let mut lags: BTreeMap<String, u64> = BTreeMap::new();
+        let mut wanted = Vec::new();
+        for (place, end) in ends {
+            let (topic, partition, next) = &place;
+            let end = match end {
+                Ok(end) => end,
+                Err(error) => {
+                    self.set_back(topic, error.into())?;
+                    continue;
+                }
+            };
+            if end < *next {
+                return Err(LakeError::TopicRecreated { topic: topic.clone() });
             }
+            let behind = end.saturating_sub(self.lake.progress.committed(topic, *partition));
+            *lags.entry(topic.clone()).or_default() += behind;
+            if end > *next {
+                wanted.push(place);
+            }
+        }
+        for (topic, lag) in lags {
+            if let Some(lane) = self.lanes.get(&topic) {
+                let lag = i64::try_from(lag).unwrap_or(i64::MAX);
+                self.lake.metrics.lag_messages.with_label_values(&[lane.tables.layout.code.as_str()]).set(lag);
+            }
+        }
+        Ok(wanted)
+    }
+
+    /// Fetches once from each of a few partitions, at the same time. Answers true when something came.
+    async fn fetch(&mut self, wanted: &[Place]) -> Result<bool, LakeError> {
+        let mut fetches = Vec::with_capacity(wanted.len());
+        for (topic, partition, next) in wanted {
             let now = self.lake.clock.monotonic();
-            if end == next || lane.is_full(&self.lake.options) || lane.blocked_until.is_some_and(|until| now < until) {
+            let open = self.lanes.get(topic).is_some_and(|lane| {
+                !lane.is_full(&self.lake.options) && lane.blocked_until.is_none_or(|until| now >= until)
+            });
+            if !open {
                 continue;
             }
-            let Some(permits) = self.take_budget().await else { return Ok(moved) };
-            let records = self.bus.fetch(topic, partition, next, FETCH_BYTES).await?;
+            let Some(permits) = self.take_budget().await else { break };
+            let bus = Arc::clone(&self.bus);
+            fetches.push(async move {
+                (topic, *partition, permits, bus.fetch(topic, *partition, *next, FETCH_BYTES).await)
+            });
+        }
+        let mut moved = false;
+        for (topic, partition, permits, records) in futures::future::join_all(fetches).await {
+            let now = self.lake.clock.monotonic();
+            let records = match records {
+                Ok(records) => records,
+                Err(error) => {
+                    self.set_back(topic, error.into())?;
+                    continue;
+                }
+            };
             moved |= !records.is_empty();
-            let Some(lane) = self.lanes.get_mut(topic) else { break };
-            lane.blocked_until = None;
+            let Some(lane) = self.lanes.get_mut(topic) else { continue };
             if let Err(error) = lane.add(partition, records, permits, now) {
                 // It stops its item, loudly, and no other; what came before it is committed.
                 self.lake.metrics.failures.with_label_values(&[lane.tables.layout.code.as_str()]).inc();
                 tracing::error!(topic, error = &error as &dyn std::error::Error, "a message cannot be written");
                 lane.blocked_until = Some(now + RETRY_MAX);
-                return Ok(moved);
             }
-        }
-        if let Some(lane) = self.lanes.get(topic) {
-            let lag = i64::try_from(lag).unwrap_or(i64::MAX);
-            self.lake.metrics.lag_messages.with_label_values(&[lane.tables.layout.code.as_str()]).set(lag);
         }
         Ok(moved)
     }
@@ -363,6 +448,16 @@ impl Run {
             }
         }
         outcome
+    }
+}
+
+/// Going on would lose rows in silence, or somebody wants an end.
+fn ends_the_writer(error: &LakeError) -> bool {
+    let of_bus = |error: &BusError| matches!(error, BusError::Closed | BusError::TopicReplaced { .. });
+    match error {
+        LakeError::TopicRecreated { .. } => true,
+        LakeError::Bus(error) => of_bus(error),
+        _ => false,
     }
 }
 
@@ -582,6 +677,16 @@ impl Lake {
 }
 
 /// Names a partition of a topic in the log, for this life of the topic.
+/// Where each partition goes on after what the table holds.
+pub(crate) async fn positions(tables: &ItemTables, topic: &TopicInfo) -> Result<Vec<u64>, LakeError> {
+    let mut next = Vec::new();
+    for partition in 0..topic.partitions {
+        let committed = tables.changes.transaction(&app_id(topic, partition)).await?;
+        next.push(committed.map_or(0, |last| u64::try_from(last).unwrap_or_default() + 1));
+    }
+    Ok(next)
+}
+
 fn app_id(topic: &TopicInfo, partition: u32) -> String {
     format!("{}/{}/{partition}", topic.name, topic.id)
 }

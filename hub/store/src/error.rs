@@ -36,12 +36,21 @@ pub enum StoreError {
     Database(#[from] sqlx::Error),
 }
 
+/// SQLite: no space, a read or write that failed, a file that cannot be opened. Nothing was kept, and it may pass.
+fn disk_is_in_the_way(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(|error| error.code()?.parse::<u32>().ok());
+    code.is_some_and(|code| matches!(code & 0xff, 10 | 13 | 14))
+}
+
 impl KindOf for StoreError {
     fn kind(&self) -> Kind {
         match self {
             Self::BatchConflict { .. } => Kind::Conflict,
             Self::NotFound { .. } => Kind::NotFound,
             Self::Database(sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed) => {
+                Kind::Unavailable { retry_after: Duration::from_secs(5) }
+            }
+            Self::Database(error) if disk_is_in_the_way(error) => {
                 Kind::Unavailable { retry_after: Duration::from_secs(5) }
             }
             Self::Damaged { .. } | Self::Io(_) | Self::Migrate(_) | Self::Database(_) => Kind::Internal,
