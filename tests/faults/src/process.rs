@@ -1,0 +1,157 @@
+//! The programs that faults strike: the hub, and the brokers of a Kafka cluster.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, bail, ensure};
+use minqiao_server::config::Config;
+
+/// A hub as a process of its own.
+#[derive(Debug)]
+pub(crate) struct HubProcess {
+    program: PathBuf,
+    config: PathBuf,
+    log: PathBuf,
+    probe: String,
+    child: Option<Child>,
+}
+
+impl HubProcess {
+    /// Of the program beside this one, with the configuration in `folder`.
+    pub(crate) fn new(config: &Config, folder: &Path) -> anyhow::Result<Self> {
+        let own = std::env::current_exe()?;
+        let program = own.parent().context("a folder")?.join("minqiao");
+        ensure!(program.is_file(), "build the program first: cargo build --release -p minqiao-server");
+        let file = folder.join("minqiao.toml");
+        std::fs::write(&file, config.effective())?;
+        let probe = format!("http://{}/readyz", config.operations.listen);
+        Ok(Self { program, config: file, log: folder.join("hub.log"), probe, child: None })
+    }
+
+    pub(crate) fn start(&mut self) -> anyhow::Result<()> {
+        let log = File::options().create(true).append(true).open(&self.log)?;
+        let child = Command::new(&self.program)
+            .arg("--config")
+            .arg(&self.config)
+            .arg("serve")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()?;
+        self.child = Some(child);
+        Ok(())
+    }
+
+    /// Waits until it says that it is ready. A hub that ended by itself is started again.
+    pub(crate) async fn ready(&mut self, within: Duration) -> anyhow::Result<()> {
+        let client = reqwest::Client::new();
+        let log = self.log.display().to_string();
+        let wait = async {
+            loop {
+                let answer = client.get(&self.probe).timeout(Duration::from_secs(2)).send().await;
+                if answer.is_ok_and(|answer| answer.status().is_success()) {
+                    return anyhow::Ok(());
+                }
+                if self.child.as_mut().is_none_or(|child| !matches!(child.try_wait(), Ok(None))) {
+                    tokio::time::sleep(Duration::from_millis(500)).await;
+                    self.start()?;
+                }
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        tokio::time::timeout(within, wait).await.with_context(|| format!("the hub is not ready, see {log}"))?
+    }
+
+    /// SIGKILL, and waits for its end.
+    pub(crate) fn kill(&mut self) -> anyhow::Result<()> {
+        if let Some(mut child) = self.child.take() {
+            child.kill()?;
+            child.wait()?;
+        }
+        Ok(())
+    }
+
+    /// SIGTERM, and waits for its end.
+    pub(crate) async fn terminate(&mut self) -> anyhow::Result<()> {
+        let Some(mut child) = self.child.take() else { return Ok(()) };
+        signal(child.id(), "TERM")?;
+        for _ in 0..600 {
+            if child.try_wait()?.is_some() {
+                return Ok(());
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        child.kill()?;
+        child.wait()?;
+        bail!("the hub did not end within a minute of SIGTERM")
+    }
+
+    /// SIGSTOP for a while: a machine that hangs, a disk that does not answer.
+    pub(crate) async fn freeze(&self, pause: Duration) -> anyhow::Result<()> {
+        let Some(child) = &self.child else { return Ok(()) };
+        signal(child.id(), "STOP")?;
+        tokio::time::sleep(pause).await;
+        signal(child.id(), "CONT")
+    }
+
+    /// Lines of its log that tell of a panic.
+    pub(crate) fn panics(&self) -> usize {
+        let log = std::fs::read_to_string(&self.log).unwrap_or_default();
+        log.lines().filter(|line| line.contains("a part of the hub failed") || line.contains("panicked")).count()
+    }
+}
+
+impl Drop for HubProcess {
+    fn drop(&mut self) {
+        // Nothing of ours stays behind, also when a judgement failed.
+        let _ended = self.kill();
+    }
+}
+
+fn signal(process: u32, signal: &str) -> anyhow::Result<()> {
+    let sent = Command::new("kill").arg(format!("-{signal}")).arg(process.to_string()).status()?;
+    ensure!(sent.success(), "the signal was not delivered");
+    Ok(())
+}
+
+/// Three brokers of `tests/servers/kafka`.
+#[derive(Debug)]
+pub(crate) struct Brokers {
+    script: PathBuf,
+    folder: PathBuf,
+    pub(crate) bootstrap: String,
+}
+
+pub(crate) const BROKERS: u64 = 3;
+
+impl Brokers {
+    pub(crate) fn start(folder: &Path) -> anyhow::Result<Self> {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../servers/kafka");
+        let mut brokers = Self { script, folder: folder.to_owned(), bootstrap: String::new() };
+        brokers.bootstrap = brokers.run(&["start", "--brokers", "3"])?;
+        ensure!(!brokers.bootstrap.is_empty(), "the cluster has no address");
+        Ok(brokers)
+    }
+
+    fn run(&self, what: &[&str]) -> anyhow::Result<String> {
+        let done = Command::new(&self.script).args(what).arg("--dir").arg(&self.folder).output()?;
+        ensure!(done.status.success(), "kafka {what:?}: {}", String::from_utf8_lossy(&done.stderr));
+        Ok(String::from_utf8_lossy(&done.stdout).trim().to_owned())
+    }
+
+    pub(crate) fn kill(&self, broker: u64) -> anyhow::Result<()> {
+        self.run(&["kill", &broker.to_string()]).map(|_| ())
+    }
+
+    pub(crate) fn revive(&self, broker: u64) -> anyhow::Result<()> {
+        self.run(&["start-one", &broker.to_string()]).map(|_| ())
+    }
+}
+
+impl Drop for Brokers {
+    fn drop(&mut self) {
+        let _ended = self.run(&["stop"]);
+    }
+}
