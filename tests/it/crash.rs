@@ -66,7 +66,7 @@ async fn killed_ten_times_during_an_ingest_nothing_is_lost_or_doubled() {
     let folder = tempfile::tempdir().expect("a folder");
     let bars = MultiProgress::with_draw_target(ProgressDrawTarget::hidden());
     let city = folder.path().join("city");
-    let args = DemoArgs { residents: 12_000, seed, counties: 2, exit: true, summary: None, city: None };
+    let args = DemoArgs { residents: 12_000, seed, counties: 2, exit: true, summary: None, city: None, kafka: None };
     let made = make_city(&args, &city, &bars).await.expect("a city");
     let mut config = crate::world::config(folder.path());
     config.http.listen.set_port(free_port());

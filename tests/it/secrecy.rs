@@ -112,8 +112,15 @@ async fn no_identity_stands_in_clear_below_the_data_folder() {
     let folder = tempfile::tempdir().expect("a folder");
     let city = folder.path().join("city");
     let summary = folder.path().join("summary.json");
-    let args =
-        |city: Option<PathBuf>, summary| DemoArgs { residents: 1500, seed: 7, counties: 2, exit: true, summary, city };
+    let args = |city: Option<PathBuf>, summary| DemoArgs {
+        residents: 1500,
+        seed: 7,
+        counties: 2,
+        exit: true,
+        summary,
+        city,
+        kafka: None,
+    };
     let bars = MultiProgress::with_draw_target(ProgressDrawTarget::hidden());
     make_city(&args(None, None), &city, &bars).await.expect("the same city for looking things up");
     let wanted = identifiers(&city);

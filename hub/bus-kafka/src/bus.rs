@@ -65,6 +65,19 @@ impl KafkaBus {
         self.heard.figures()
     }
 
+    /// How many brokers the cluster has: more copies than that cannot be.
+    pub async fn brokers(&self) -> Result<usize, BusError> {
+        self.topics.brokers().await
+    }
+
+    /// Removes every topic with the prefix of the options, with all it holds: for demonstrations and tests, whose prefix is
+    /// theirs alone.
+    pub async fn delete_topics(&self) -> Result<(), BusError> {
+        let names: Vec<String> = self.topics().await?.into_iter().map(|topic| topic.name).collect();
+        self.in_use.write().clear();
+        self.topics.delete(&names).await
+    }
+
     /// Takes a topic into use without asking for its id, which librdkafka's mock cluster cannot tell. For tests.
     #[doc(hidden)]
     pub fn take_into_use(&self, name: &str, id: uuid::Uuid, partitions: u32) {

@@ -182,6 +182,9 @@ impl KafkaOptions {
     /// Refuses what cannot work, naming the key.
     pub fn check(&self) -> Result<(), BusError> {
         let refuse = |key, problem| Err(BusError::Misconfigured { key, problem });
+        if self.security != Security::Plaintext && !cfg!(feature = "tls") {
+            return refuse("security", "needs TLS, which this program was built without (cargo feature `kafka-tls`)");
+        }
         if self.bootstrap.is_empty() {
             return refuse("bootstrap", "is empty");
         }

@@ -95,6 +95,34 @@ impl Topics {
         .await
     }
 
+    /// How many brokers the cluster has.
+    pub(crate) async fn brokers(&self) -> Result<usize, BusError> {
+        let (admin, within) = (Arc::clone(&self.admin), self.options.request_timeout());
+        blocking(move || {
+            let metadata = admin.inner().fetch_metadata(None, within);
+            let metadata = metadata.map_err(|error| failure("name its brokers", within, code_of(&error)))?;
+            Ok(metadata.brokers().len())
+        })
+        .await
+    }
+
+    /// Removes topics with all they hold.
+    pub(crate) async fn delete(&self, names: &[String]) -> Result<(), BusError> {
+        if names.is_empty() {
+            return Ok(());
+        }
+        let within = self.options.request_timeout();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let options = AdminOptions::new().request_timeout(Some(within)).operation_timeout(Some(within));
+        let deleted = self.admin.delete_topics(&names, &options).await;
+        let results = deleted.map_err(|error| failure("remove topics", within, code_of(&error)))?;
+        let refused = results.into_iter().find_map(|result| result.err().map(|(_, code)| code));
+        match refused {
+            None | Some(RDKafkaErrorCode::UnknownTopicOrPartition) => Ok(()),
+            Some(code) => Err(failure("remove topics", within, code)),
+        }
+    }
+
     /// The topic as it must be, made when there is none.
     pub(crate) async fn ensure(&self, name: &str, partitions: u32) -> Result<Description, BusError> {
         let found = match self.describe(name).await? {

@@ -5,7 +5,8 @@
 //! Two engines live here: [`EmbeddedBus`] for one machine and [`MemoryBus`] for tests of other crates; `minqiao-bus-kafka`
 //! is the engine of clusters. Every engine passes [`contract`].
 //!
-//! Reading order: [`message`] (what travels), [`api`] (the seam), [`embedded`], [`memory`], [`contract`].
+//! Reading order: [`message`] (what travels), [`api`] (the seam), [`embedded`], [`memory`],
+//! [`namespace`] (several hubs on one cluster), [`contract`].
 //!
 //! Left out on purpose: consumer groups and stored consumer positions. The lake stores the position of what it
 //! contains (architecture D3), so a position kept here could only disagree with it.
@@ -15,8 +16,10 @@ pub mod contract;
 pub mod embedded;
 pub mod memory;
 pub mod message;
+pub mod namespace;
 
 pub use api::{Bus, BusError, Capabilities, Difference, Limits, TopicInfo};
 pub use embedded::{EmbeddedBus, EmbeddedOptions};
 pub use memory::MemoryBus;
 pub use message::{Headers, Message, Record, Span};
+pub use namespace::Namespaced;

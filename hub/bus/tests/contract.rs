@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use minqiao_bus::contract::Harness;
-use minqiao_bus::{Bus, BusError, EmbeddedBus, EmbeddedOptions, Headers, MemoryBus, Message, Span};
+use minqiao_bus::{Bus, BusError, EmbeddedBus, EmbeddedOptions, Headers, MemoryBus, Message, Namespaced, Span};
 use tempfile::TempDir;
 
 struct Memory;
@@ -34,6 +34,23 @@ impl Harness for Embedded {
 
 minqiao_bus::contract_tests!(memory, Memory);
 minqiao_bus::contract_tests!(embedded, Embedded::new());
+
+/// Two hubs on one log do not see each other's topics.
+#[tokio::test]
+async fn a_namespace_is_a_log_of_its_own() {
+    let shared: Arc<dyn Bus> = Arc::new(MemoryBus::new());
+    let [one, two] = ["one.", "two."].map(|name| Namespaced::new(Arc::clone(&shared), name));
+    let made = one.ensure_topic("t", 1).await.expect("made");
+    assert_eq!(made.name, "t");
+    one.append("t", 0, vec![message(0, Bytes::from_static(b"x"))]).await.expect("appended");
+    assert_eq!(one.topics().await.expect("listed"), [made]);
+    assert!(two.topics().await.expect("listed").is_empty());
+    let strange = two.end_offset("t", 0).await.expect_err("not there");
+    assert!(matches!(strange, BusError::UnknownTopic { .. }));
+    assert_eq!(two.ensure_topic("t", 3).await.expect("another topic").partitions, 3);
+    assert_eq!(one.end_offset("t", 0).await.expect("there"), 1);
+    assert_eq!(shared.topics().await.expect("listed").len(), 2);
+}
 
 fn message(first_row: u32, payload: Bytes) -> Message {
     Message {

@@ -8,6 +8,7 @@ use minqiao_core::KindOf;
 use crate::config::{Config, LogFormat};
 
 pub mod audit;
+pub mod bus;
 pub mod catalogue;
 pub mod configuration;
 pub mod demo;
@@ -65,6 +66,9 @@ pub enum Command {
     /// The configuration.
     #[command(subcommand)]
     Config(configuration::ConfigCommand),
+    /// The log between intake and lake.
+    #[command(subcommand)]
+    Bus(bus::BusCommand),
     /// Maintenance of the lake, while no hub is running on it.
     #[command(subcommand)]
     Lake(lake::LakeCommand),
@@ -114,6 +118,7 @@ pub fn run_with_runtime(cli: &Cli, config: Config) -> anyhow::Result<()> {
             Command::Quarantine(command) => quarantine::run(command, config).await,
             Command::Audit(command) => audit::run(command, &config).await,
             Command::Keys(command) => keys::run(command, config).await,
+            Command::Bus(command) => bus::run(command, config).await,
             Command::Lake(command) => lake::run(command, config).await,
             Command::Catalogue(_) | Command::Config(_) => Ok(()),
         }

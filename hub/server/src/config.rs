@@ -7,6 +7,7 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use minqiao_bus_kafka::KafkaOptions;
 use minqiao_core::{Kind, KindOf};
 use minqiao_schemas::division;
 use serde::{Deserialize, Serialize};
@@ -73,6 +74,10 @@ pub struct Operations {
 pub struct Bus {
     /// Partitions of each topic; fixed once the first batch is stored.
     pub partitions: u32,
+    /// The log is a Kafka cluster's; without it, files below `data_dir`.
+    pub kafka: Option<KafkaOptions>,
+    /// Goes before the names of topics, so that several hubs can share a cluster, e.g. `weihai.`.
+    pub namespace: String,
 }
 
 /// The lake.
@@ -174,7 +179,7 @@ impl Default for Operations {
 
 impl Default for Bus {
     fn default() -> Self {
-        Self { partitions: 2 }
+        Self { partitions: 2, kafka: None, namespace: String::new() }
     }
 }
 
@@ -281,6 +286,11 @@ impl Config {
             self.http.listen != self.operations.listen || self.http.listen.port() == 0,
             "`http.listen` and `operations.listen` must differ",
         );
+        if let Some(kafka) = &self.bus.kafka
+            && let Err(mistake) = kafka.check()
+        {
+            mistakes.push(format!("`bus.kafka`: {mistake}"));
+        }
         if mistakes.is_empty() { Ok(self) } else { Err(ConfigError::Content(mistakes)) }
     }
 

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use minqiao_bus::{Bus, EmbeddedBus, EmbeddedOptions};
+use minqiao_bus::Bus;
 use minqiao_core::Clock;
 use minqiao_doors::access::AccessList;
 use minqiao_doors::evidence::QueryEvidence;
@@ -134,12 +134,7 @@ impl Hub {
             .await
             .context("cannot open the audit chain")?;
         let audit = Arc::new(audit);
-        let folder = config.below_data("bus");
-        let bus = tokio::task::spawn_blocking(move || EmbeddedBus::open(EmbeddedOptions::at(folder)))
-            .await
-            .context("the bus panicked while opening")?
-            .context("cannot open the bus; is another hub running on this data folder?")?;
-        let bus: Arc<dyn Bus> = Arc::new(bus);
+        let bus = crate::bus::open(&config, &registry).await?;
         let options = LakeOptions { batch_delay: config.lake.commit_every.0, ..LakeOptions::default() };
         let lake = Lake::open_local(&config.below_data("lake"), catalogue, options, clock.clone(), &registry)
             .await

@@ -16,6 +16,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use clap::Args;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use minqiao_bus_kafka::KafkaOptions;
 use minqiao_connector_api::report::RunReport;
 use minqiao_core::{Clock, SystemClock, Timestamp};
 use minqiao_municipality::{CityOptions, generate};
@@ -56,6 +57,10 @@ pub struct DemoArgs {
     /// Keep the departments' files and the city's truth in this folder. They hold (simulated) clear identities.
     #[arg(long, value_name = "DIR")]
     pub city: Option<PathBuf>,
+    /// Carry everything over this Kafka cluster (`host:port,…`) instead of the embedded log, in topics of its own that
+    /// are removed at the end. TLS and passwords come from `[bus.kafka]` of the configuration.
+    #[arg(long, value_name = "BOOTSTRAP")]
+    pub kafka: Option<String>,
 }
 
 /// Wall time of the stages.
@@ -105,6 +110,10 @@ pub async fn run(args: &DemoArgs, mut config: Config, data_given: bool) -> anyho
     // Ports of the configuration when they are free; a second demo on the machine takes others.
     config.http.listen = free(config.http.listen);
     config.operations.listen = free(config.operations.listen);
+    if let Some(bootstrap) = &args.kafka {
+        use_kafka(&mut config, bootstrap).await?;
+    }
+    let on_kafka = config.clone();
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::starting_at(made.opening));
     let hub = Hub::open(config, clock).await?;
     let running = hub.start().await?;
@@ -115,6 +124,7 @@ pub async fn run(args: &DemoArgs, mut config: Config, data_given: bool) -> anyho
         Ok(summary) => summary,
         Err(error) => {
             running.stop().await;
+            leave_kafka(args, &on_kafka).await?;
             return Err(error);
         }
     };
@@ -128,10 +138,26 @@ pub async fn run(args: &DemoArgs, mut config: Config, data_given: bool) -> anyho
         super::serve::wait_for_end().await?;
     }
     running.stop().await;
+    leave_kafka(args, &on_kafka).await?;
     if !summary.agrees() {
         bail!("the hub and the city's truth disagree; see the lines above");
     }
     Ok(())
+}
+
+/// The configuration's way to Kafka, or a plain one, to this cluster and in topics that nobody else has.
+async fn use_kafka(config: &mut Config, bootstrap: &str) -> anyhow::Result<()> {
+    let mut options = config.bus.kafka.take().unwrap_or_else(|| KafkaOptions::at(bootstrap));
+    bootstrap.clone_into(&mut options.bootstrap);
+    options.only_writer = true;
+    config.bus.kafka = Some(crate::bus::fitted(options).await?);
+    config.bus.namespace = format!("demo-{}.", uuid::Uuid::new_v4().simple());
+    say(&format!("  Kafka {bootstrap}: topics `{}minqiao.*`", config.bus.namespace))?;
+    Ok(())
+}
+
+async fn leave_kafka(args: &DemoArgs, config: &Config) -> anyhow::Result<()> {
+    if args.kafka.is_some() { crate::bus::remove_namespace(config).await } else { Ok(()) }
 }
 
 /// What the simulated city says about itself.
