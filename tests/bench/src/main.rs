@@ -3,6 +3,7 @@
 //! Nothing here is a test: figures depend on the machine and are never asserted. What is checked is that both sides did
 //! the same work. `RESULTS.md` beside this crate holds the last figures and how they came about.
 
+mod bus;
 mod city;
 mod figures;
 mod intake;
@@ -66,6 +67,16 @@ enum Benchmark {
         #[arg(long, default_value_t = 1000, value_name = "N")]
         runs: usize,
     },
+    /// Sealed batches into and out of the embedded bus and Kafka. Peer: Kafka's own performance tools on the same
+    /// brokers. Needs Java and Maven.
+    Bus {
+        /// Messages.
+        #[arg(long, default_value_t = 4000, value_name = "N")]
+        messages: usize,
+        /// Bytes of each.
+        #[arg(long, default_value_t = 200_000, value_name = "N")]
+        bytes: usize,
+    },
     /// Ten queries through the barrier. Peer: the same queries on the stored tables, without policy and audit.
     Policy {
         #[command(flatten)]
@@ -87,6 +98,10 @@ fn main() -> anyhow::Result<()> {
             Benchmark::Intake { rows, tls, alone } => Box::pin(intake::run(&work, *rows, *tls, *alone)).await,
             Benchmark::Verify { city, alone, repeat } => Box::pin(verify::all(&work, city, *alone, *repeat)).await,
             Benchmark::VerifyOne { city, runs } => Box::pin(verify::one(&work, city, *runs)).await,
+            Benchmark::Bus { messages, bytes } => {
+                let load = bus::Load { messages: *messages, bytes: *bytes };
+                Box::pin(bus::run(&work, load)).await
+            }
             Benchmark::Policy { city, repeat } => Box::pin(policy::run(&work, city, *repeat)).await,
         }
     })?;

@@ -1,0 +1,219 @@
+//! Sealed batches into each engine of the bus and out again, beside Kafka's own performance tools on the same brokers with
+//! messages of the same size.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+
+use anyhow::{Context, ensure};
+use bytes::Bytes;
+use futures::{StreamExt, TryStreamExt, stream};
+use minqiao_bus::{Bus, EmbeddedBus, EmbeddedOptions, Headers, Message, Span};
+use minqiao_bus_kafka::{KafkaBus, KafkaOptions};
+use serde_json::{Value, json};
+
+use crate::figures::{Meter, rounded};
+
+const PARTITIONS: u32 = 2;
+/// Appends under way at once: the gateways of a hub under load.
+const APPENDS_AT_ONCE: usize = 16;
+const FETCH_BYTES: usize = 4 << 20;
+const MIB: f64 = (1 << 20) as f64;
+
+/// What is sent.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Load {
+    pub(crate) messages: usize,
+    pub(crate) bytes: usize,
+}
+
+impl Load {
+    fn mib(self) -> f64 {
+        (self.messages * self.bytes) as f64 / MIB
+    }
+}
+
+pub(crate) async fn run(work: &Path, load: Load) -> anyhow::Result<Value> {
+    let folder = tempfile::Builder::new().prefix("bus-").tempdir_in(work)?;
+    let embedded: Arc<dyn Bus> = Arc::new(EmbeddedBus::open(EmbeddedOptions::at(folder.path().join("bus")))?);
+    let embedded = measure(&embedded, load).await?;
+
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../servers/kafka");
+    let cluster = Cluster::start(script, folder.path().join("kafka"))?;
+    let mut on_kafka = json!({});
+    for (name, only_writer) in [("one gateway", true), ("several gateways", false)] {
+        let topic_prefix = format!("bench{}.", u8::from(only_writer));
+        let options = KafkaOptions { only_writer, topic_prefix, ..KafkaOptions::at(&cluster.bootstrap) };
+        let bus = KafkaBus::open(options.clone()).await?;
+        let bus: Arc<dyn Bus> = Arc::new(minqiao_bus::Namespaced::new(Arc::new(bus), options.topic_prefix.clone()));
+        on_kafka[name] = measure(&bus, load).await?;
+        bus.close().await?;
+    }
+    let peer = cluster.tools(load)?;
+    let share = |ours: &str, what: &str| {
+        let (ours, theirs) = (on_kafka[ours][what].as_f64(), peer[what].as_f64());
+        ours.zip(theirs).map(|(ours, theirs)| rounded(ours / theirs))
+    };
+    Ok(json!({
+        "benchmark": "bus", "messages": load.messages, "message_bytes": load.bytes, "partitions": PARTITIONS,
+        "appends_at_once": APPENDS_AT_ONCE, "embedded": embedded, "kafka": on_kafka, "peer": peer,
+        "share_of_the_peer": {
+            "in, one gateway": share("one gateway", "in_mib_per_second"),
+            "in, several gateways": share("several gateways", "in_mib_per_second"),
+            "out": share("one gateway", "out_mib_per_second"),
+        },
+    }))
+}
+
+async fn measure(bus: &Arc<dyn Bus>, load: Load) -> anyhow::Result<Value> {
+    let topic = "minqiao.bench";
+    bus.ensure_topic(topic, PARTITIONS).await?;
+    let payload = noise(load.bytes);
+    let message = |number: usize| Message {
+        headers: Headers {
+            item: "bench".to_owned(),
+            catalogue_version: "1.0.0".to_owned(),
+            batch_id: format!("b{number}"),
+            provider: "taxation.371000".to_owned(),
+            span: Span { first_row: 0, rows: 1 },
+        },
+        payload: payload.clone(),
+    };
+    let meter = Meter::start();
+    stream::iter(0..load.messages)
+        .map(|number| {
+            let partition = u32::try_from(number).unwrap_or(0) % PARTITIONS;
+            bus.append(topic, partition, vec![message(number)])
+        })
+        .buffer_unordered(APPENDS_AT_ONCE)
+        .try_for_each(|_| async { Ok(()) })
+        .await?;
+    let sent = meter.cost();
+    let meter = Meter::start();
+    let read = |partition: u32| async move {
+        let (mut next, mut bytes) = (0, 0);
+        let end = bus.end_offset(topic, partition).await?;
+        while next < end {
+            let records = bus.fetch(topic, partition, next, FETCH_BYTES).await?;
+            let last = records.last().context("a message before the end")?;
+            next = last.offset + 1;
+            bytes += records.iter().map(|record| record.payload.len()).sum::<usize>();
+        }
+        anyhow::Ok(bytes)
+    };
+    let (one, other) = futures::try_join!(read(0), read(1))?;
+    ensure!(one + other == load.messages * load.bytes, "other bytes came out than went in");
+    let got = meter.cost();
+    Ok(json!({
+        "in_messages_per_second": (load.messages as f64 / sent.seconds).round(),
+        "in_mib_per_second": rounded(load.mib() / sent.seconds), "in_cpu_seconds": rounded(sent.cpu_seconds),
+        "out_mib_per_second": rounded(load.mib() / got.seconds), "out_cpu_seconds": rounded(got.cpu_seconds),
+    }))
+}
+
+/// Bytes that do not compress, as sealed ones do not.
+fn noise(bytes: usize) -> Bytes {
+    let mut state = 0x9E37_79B9_7F4A_7C15_u64;
+    let mut draw = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state as u8
+    };
+    (0..bytes).map(|_| draw()).collect()
+}
+
+/// Three brokers for the time of the benchmark.
+struct Cluster {
+    script: PathBuf,
+    folder: PathBuf,
+    bootstrap: String,
+}
+
+impl Cluster {
+    fn start(script: PathBuf, folder: PathBuf) -> anyhow::Result<Self> {
+        let mut cluster = Self { script, folder, bootstrap: String::new() };
+        cluster.bootstrap = cluster.run(&["start", "--brokers", "3"])?;
+        Ok(cluster)
+    }
+
+    fn run(&self, what: &[&str]) -> anyhow::Result<String> {
+        let mut command = Command::new(&self.script);
+        command.args(what);
+        if what != ["libs"] {
+            command.arg("--dir").arg(&self.folder);
+        }
+        output(&mut command)
+    }
+
+    /// Kafka's own producer and consumer: acknowledged by all, idempotent, no compression, batches as large as ours.
+    fn tools(&self, load: Load) -> anyhow::Result<Value> {
+        let libraries = format!("{}/*", self.run(&["libs"])?);
+        let java = |class: &str, arguments: &[&str]| {
+            output(Command::new("java").args(["-Xmx512m", "-cp", &libraries, class]).args(arguments))
+        };
+        let servers = format!("bootstrap.servers={}", self.bootstrap);
+        let (records, size) = (load.messages.to_string(), load.bytes.to_string());
+        java(
+            "org.apache.kafka.tools.TopicCommand",
+            &[
+                "--bootstrap-server",
+                &self.bootstrap,
+                "--create",
+                "--topic",
+                "peer",
+                "--partitions",
+                &PARTITIONS.to_string(),
+                "--replication-factor",
+                "3",
+                "--config",
+                "min.insync.replicas=2",
+            ],
+        )?;
+        let produced = java(
+            "org.apache.kafka.tools.ProducerPerformance",
+            &[
+                "--topic",
+                "peer",
+                "--num-records",
+                &records,
+                "--record-size",
+                &size,
+                "--throughput",
+                "-1",
+                "--producer-props",
+                &servers,
+                "acks=all",
+                "enable.idempotence=true",
+                "batch.size=1048576",
+                "compression.type=none",
+            ],
+        )?;
+        // `… records/sec (12.34 MB/sec), …`; a megabyte of theirs is 2^20 bytes.
+        let rate =
+            produced.lines().last().and_then(|line| line.split('(').nth(1)?.split(' ').next()?.parse::<f64>().ok());
+        let consumed = java(
+            "org.apache.kafka.tools.ConsumerPerformance",
+            &["--bootstrap-server", &self.bootstrap, "--topic", "peer", "--messages", &records, "--timeout", "60000"],
+        )?;
+        // start, end, MB, MB/s, messages, messages/s, rebalance ms, fetch ms, fetch MB/s, fetch messages/s
+        let fetch = consumed.lines().last().and_then(|line| line.split(", ").nth(8)?.trim().parse::<f64>().ok());
+        Ok(json!({
+            "name": "Apache Kafka's ProducerPerformance and ConsumerPerformance",
+            "in_mib_per_second": rate.with_context(|| format!("the producer's figures: {produced}"))?,
+            "out_mib_per_second": fetch.with_context(|| format!("the consumer's figures: {consumed}"))?,
+        }))
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        let _ended = self.run(&["stop"]);
+    }
+}
+
+fn output(command: &mut Command) -> anyhow::Result<String> {
+    let done = command.output()?;
+    ensure!(done.status.success(), "{command:?}: {}", String::from_utf8_lossy(&done.stderr));
+    Ok(String::from_utf8_lossy(&done.stdout).trim().to_owned())
+}
