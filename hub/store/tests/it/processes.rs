@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use minqiao_core::Receipt;
-use minqiao_store::{BatchKind, Finished, NewReceipt, QuarantineFilter};
+use minqiao_store::{AuditEntry, AuditLog, BatchKind, Finished, NewQuarantined, NewReceipt, QuarantineFilter, Store};
 use minqiao_vault::{Vault, VaultOptions};
 
 use crate::audit::{Audited, entry};
@@ -18,7 +18,9 @@ on_every_engine!(two_processes_share_one_chain_and_one_receipt_per_batch);
 
 /// Name of the store, folder, name of the process.
 const CHILD: &str = "MINQIAO_STORE_TEST_CHILD";
+/// Records that each process appends at least; it goes on until they have taken turns this often.
 const RECORDS: usize = 150;
+const TURNS: usize = 5;
 const BATCHES: usize = 40;
 
 async fn two_processes_share_one_chain_and_one_receipt_per_batch(place: Place) {
@@ -35,18 +37,18 @@ async fn two_processes_share_one_chain_and_one_receipt_per_batch(place: Place) {
     wait_for(&place.dir().join("ready-one"));
     wait_for(&place.dir().join("ready-two"));
     std::fs::write(place.dir().join("go"), "").expect("written");
-    let mut new = 0;
+    let (mut new, mut appended) = (0, 0);
     for child in children {
         let output = child.wait_with_output().expect("it ends");
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
-        new += String::from_utf8_lossy(&output.stdout).matches("NEW").count();
+        let told = String::from_utf8_lossy(&output.stdout);
+        new += told.matches("NEW").count();
+        appended += told.lines().filter_map(|line| line.strip_prefix("APPENDED ")?.parse::<u64>().ok()).sum::<u64>();
     }
 
     let summary = audited.verify().await.expect("the chain holds");
-    assert_eq!(summary.records, 2 * RECORDS as u64);
-    let records = audited.log(1000).await.records(0, 1000).await.expect("read");
-    let turns = records.windows(2).filter(|pair| pair[0].principal != pair[1].principal).count();
-    assert!(turns > 1, "the processes did not write at the same time: {turns}");
+    assert_eq!(summary.records, appended, "every record that was acknowledged, and no other");
+    assert!(appended >= 2 * RECORDS as u64);
 
     assert_eq!(new, BATCHES, "each batch is new in one process");
     let rows = audited.store.quarantine_list(&QuarantineFilter::default(), 1000).await.expect("read");
@@ -69,6 +71,12 @@ fn wait_for(path: &Path) {
     panic!("no {}", path.display());
 }
 
+/// How often the chain passes from one process to the other.
+async fn turns(log: &AuditLog) -> usize {
+    let records = log.records(0, 100_000).await.expect("read");
+    records.windows(2).filter(|pair| pair[0].principal != pair[1].principal).count()
+}
+
 /// One of the two processes.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "started by the test above"]
@@ -79,7 +87,7 @@ async fn child() {
     let mut next = || told.next().expect("three lines").to_owned();
     let (store, dir, name) = (next(), next(), next());
     let dir = Path::new(&dir);
-    let store = minqiao_store::Store::open(options_of(&store)).await.expect("the store opens");
+    let store = Store::open(options_of(&store)).await.expect("the store opens");
     let vault = Vault::open(VaultOptions::at(dir.join("keys"))).expect("a vault");
     let audited = Arc::new(Audited { store, vault });
     let log = Arc::new(audited.log(16).await);
@@ -89,14 +97,14 @@ async fn child() {
     let appends = (0..RECORDS).map(|n| {
         let (log, principal) = (Arc::clone(&log), name.clone());
         tokio::spawn(async move {
-            log.append(minqiao_store::AuditEntry { principal, ..entry(n) }).await.expect("appended");
+            log.append(AuditEntry { principal, ..entry(n) }).await.expect("appended");
         })
     });
     let appends: Vec<_> = appends.collect();
     for batch in 0..BATCHES {
         let new = receipt(&format!("b-{batch}"), "d", &[&["range"]]);
         let new = NewReceipt { receipt: Receipt { signature: name.clone(), ..new.receipt }, ..new };
-        let rejected = minqiao_store::NewQuarantined { sealed: name.clone().into_bytes(), ..blob() };
+        let rejected = NewQuarantined { sealed: name.clone().into_bytes(), ..blob() };
         match audited.store.finish_batch(new, &rejected).await.expect("finished") {
             Finished::New => println!("NEW b-{batch}"),
             Finished::Before(before) => {
@@ -108,5 +116,14 @@ async fn child() {
     for append in appends {
         append.await.expect("no panic");
     }
+    let mut appended = RECORDS;
+    while turns(&log).await < TURNS {
+        log.append(AuditEntry { principal: name.clone(), ..entry(appended) }).await.expect("appended");
+        appended += 1;
+        // SQLite's lock is not fair: whoever asks without a pause keeps it.
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        assert!(appended < 50_000, "the other process never wrote");
+    }
     log.close().await.expect("closed");
+    println!("\nAPPENDED {appended}");
 }
