@@ -1,4 +1,4 @@
-//! What a server can do to a store: refuse it, be away, start again, lose the answer to a commit.
+//! What a server can do to a store: refuse it, be away, start again, take another's side.
 
 use std::path::Path;
 use std::process::Command;
@@ -6,20 +6,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use minqiao_core::{Kind, KindOf as _};
-use minqiao_store::{AuditError, Finished, PostgresOptions, PostgresTls, Store, StoreError};
-use sqlx::{Connection as _, PgConnection};
+use minqiao_core::{Kind, KindOf as _, Timestamp};
+use minqiao_store::{AuditError, Finished, PostgresOptions, PostgresTls, QuarantineStatus, Store, StoreError};
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use tempfile::TempDir;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 
 use crate::audit::{Audited, entry};
 use crate::place::{Place, not_run, server_url};
 use crate::scenarios::{blob, receipt};
 
 /// User and password, host and port, the rest.
-fn parts(url: &str) -> (String, String, String) {
+pub(crate) fn parts(url: &str) -> (String, String, String) {
     let rest = url.strip_prefix("postgres://").expect("a URL");
     let (login, rest) = rest.split_once('@').expect("a login");
     let (address, rest) = rest.split_once('/').expect("a database");
@@ -96,6 +94,74 @@ async fn a_server_without_tls_is_refused_where_tls_is_wanted() {
 }
 
 #[tokio::test]
+async fn a_server_with_tls_is_believed_when_its_authority_is_known() {
+    let Some((_server, url)) = Server::start(&["--tls"]) else { return };
+    let store = Store::open(PostgresOptions::parse(&url).expect("a URL").into()).await.expect("it opens");
+    store.ping().await.expect("it answers");
+    // `hostssl` in the server's rules lets nobody in otherwise; and an unknown authority is not believed.
+    let (plain, _) = url.split_once('?').expect("parameters");
+    let error = refused(PostgresOptions::parse(&format!("{plain}?sslmode=disable")).expect("a URL")).await;
+    assert!(matches!(error, StoreError::Refused { .. }), "{error:?}");
+    let error = refused(PostgresOptions::parse(&format!("{plain}?sslmode=verify-full")).expect("a URL")).await;
+    assert!(matches!(error, StoreError::Unreachable { .. }), "{error:?}");
+    assert!(text(&error).contains("UnknownIssuer"), "{}", text(&error));
+}
+
+#[tokio::test]
+async fn what_lost_to_another_transaction_is_tried_again_a_few_times() {
+    let Some(place) = Place::postgres().await else { return };
+    let store = place.open().await;
+    let mut server = PgConnection::connect(&place.name()).await.expect("connected");
+    // A sequence counts attempts, also the ones that are taken back. The first three fail.
+    let refusing = "CREATE SEQUENCE attempts; CREATE TABLE lasting (until BIGINT); INSERT INTO lasting VALUES (3); \
+                    CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
+                    IF nextval('attempts') <= (SELECT until FROM lasting) THEN \
+                    RAISE EXCEPTION 'in the way' USING ERRCODE = '40001'; END IF; RETURN NEW; END $$; \
+                    CREATE TRIGGER refuse BEFORE INSERT ON checkpoint FOR EACH ROW EXECUTE FUNCTION refuse(); \
+                    CREATE TRIGGER refuse BEFORE INSERT ON receipt FOR EACH ROW EXECUTE FUNCTION refuse()";
+    sqlx::raw_sql(refusing).execute(&mut server).await.expect("refuses");
+    let body = serde_json::Value::Null;
+    store.set_checkpoint("c", "p", &body, Timestamp(1)).await.expect("the fourth attempt");
+    place.change("UPDATE lasting SET until = 7").await;
+    assert_eq!(store.finish_batch(receipt("b", "d", &[]), &blob()).await.expect("the eighth"), Finished::New);
+    place.change("UPDATE lasting SET until = 1000000").await;
+    let given_up = store.set_checkpoint("c", "p", &body, Timestamp(1)).await.expect_err("it gives up");
+    assert!(matches!(given_up.kind(), Kind::Unavailable { .. }), "{given_up:?}");
+    let attempts: i64 =
+        sqlx::query_scalar("SELECT last_value FROM attempts").fetch_one(&mut server).await.expect("read");
+    assert_eq!(attempts, 8 + 7);
+}
+
+#[tokio::test]
+async fn a_deadlock_with_another_program_is_tried_again() {
+    let Some(place) = Place::postgres().await else { return };
+    let store = place.open().await;
+    store.finish_batch(receipt("b", "d", &[&["range"], &["range"]]), &blob()).await.expect("stored");
+    let rows = store.quarantine_list(&Default::default(), 10).await.expect("read");
+    let ids: Vec<String> = rows.into_iter().map(|row| row.id).collect();
+    let touch = |id: &str| AssertSqlSafe(format!("UPDATE quarantine SET reasons = reasons WHERE id = '{id}'"));
+    let mut other = PgConnection::connect(&place.name()).await.expect("connected");
+    sqlx::raw_sql("BEGIN").execute(&mut other).await.expect("begun");
+    sqlx::raw_sql(touch(&ids[1])).execute(&mut other).await.expect("the second row is held");
+    let resolve = tokio::spawn({
+        let (store, ids) = (store.clone(), ids.clone());
+        async move { store.quarantine_resolve(&ids, QuarantineStatus::Dropped, Timestamp(9)).await }
+    });
+    let waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE 'UPDATE quarantine SET s%'";
+    let mut looking = PgConnection::connect(&place.name()).await.expect("connected");
+    let wait = async {
+        while sqlx::query_scalar::<_, i64>(waits).fetch_one(&mut looking).await.expect("read") == 0 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), wait).await.expect("the store waits for the second row");
+    // The circle closes. The store has waited longer, so it is the one that the server refuses.
+    sqlx::raw_sql(touch(&ids[0])).execute(&mut other).await.expect("the store gave way: the fault fired");
+    sqlx::raw_sql("COMMIT").execute(&mut other).await.expect("committed");
+    assert_eq!(resolve.await.expect("no panic").expect("tried again"), 2);
+}
+
+#[tokio::test]
 async fn a_connection_syncs_whatever_the_default_of_its_database_is() {
     let Some(place) = Place::postgres().await else { return };
     let url = place.name().replace("options[", "options[synchronous_commit]=off&options[");
@@ -114,10 +180,10 @@ struct Server {
 }
 
 impl Server {
-    fn start() -> Option<(Self, String)> {
+    fn start(how: &[&str]) -> Option<(Self, String)> {
         server_url()?;
         let server = Self { dir: TempDir::new().expect("a temporary directory") };
-        match server.run(&["start"]) {
+        match server.run(&[&["start"], how].concat()) {
             Ok(url) => Some((server, url)),
             Err(why) => {
                 not_run(&format!("no server of its own: {why}"));
@@ -150,7 +216,7 @@ impl Drop for Server {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_crashes_and_starts_again_loses_nothing_acknowledged() {
-    let Some((server, url)) = Server::start() else { return };
+    let Some((server, url)) = Server::start(&[]) else { return };
     let server = Arc::new(server);
     let place = Place::postgres_at(&url).await;
     let audited = Arc::new(Audited::at(&place).await);
@@ -220,159 +286,6 @@ async fn a_server_that_crashes_and_starts_again_loses_nothing_acknowledged() {
     let counts = audited.store.ingest_counts().await.expect("counted");
     let stored: i64 = counts.iter().map(|count| count.batches).sum();
     assert_eq!(stored, batches as i64, "each batch once");
-}
-
-/// Stands between store and server, and cuts one connection when it commits.
-struct Cutter {
-    address: String,
-    /// What is left to cut.
-    armed: Arc<AtomicUsize>,
-}
-
-/// When the connection is cut.
-#[derive(Clone, Copy, PartialEq)]
-enum Cut {
-    /// The server never hears of the commit.
-    Before,
-    /// The server has committed; its answer is lost.
-    After,
-}
-
-impl Cutter {
-    async fn start(server: String, cut: Cut) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let address = listener.local_addr().expect("bound").to_string();
-        let armed = Arc::new(AtomicUsize::new(0));
-        let cuts = Arc::clone(&armed);
-        tokio::spawn(async move {
-            while let Ok((client, _)) = listener.accept().await {
-                let server = TcpStream::connect(&server).await.expect("the server answers");
-                let (from_client, to_client) = client.into_split();
-                let (from_server, to_server) = server.into_split();
-                let cuts = Arc::clone(&cuts);
-                tokio::spawn(async move {
-                    let back = tokio::spawn(forward(from_server, to_client));
-                    // Dropping both directions closes both connections.
-                    if let Some(from_server) = watch(from_client, to_server, cuts, cut).await {
-                        back.abort();
-                        drop(from_server);
-                    }
-                });
-            }
-        });
-        Self { address, armed }
-    }
-
-    async fn place(cut: Cut) -> Option<(Self, Place, PostgresOptions)> {
-        let place = Place::postgres().await?;
-        let (login, address, rest) = parts(&place.name());
-        let cutter = Self::start(address, cut).await;
-        let options = PostgresOptions::parse(&format!("postgres://{login}@{}/{rest}", cutter.address)).expect("a URL");
-        Some((cutter, place, options))
-    }
-
-    fn arm(&self, cuts: usize) {
-        self.armed.store(cuts, Ordering::SeqCst);
-    }
-
-    fn fired(&self) -> bool {
-        self.armed.load(Ordering::SeqCst) == 0
-    }
-}
-
-async fn forward(mut from: OwnedReadHalf, mut to: OwnedWriteHalf) {
-    let mut buffer = vec![0; 64 << 10];
-    while let Ok(count @ 1..) = from.read(&mut buffer).await {
-        if to.write_all(&buffer[..count]).await.is_err() {
-            return;
-        }
-    }
-}
-
-/// Forwards until a commit passes that is to be cut.
-async fn watch(
-    mut from: OwnedReadHalf,
-    mut to: OwnedWriteHalf,
-    cuts: Arc<AtomicUsize>,
-    cut: Cut,
-) -> Option<OwnedWriteHalf> {
-    let mut buffer = vec![0; 64 << 10];
-    while let Ok(count @ 1..) = from.read(&mut buffer).await {
-        let bytes = &buffer[..count];
-        let commits = bytes.windows(7).any(|window| window == b"COMMIT\0");
-        let take = |left: usize| left.checked_sub(1);
-        if commits && cuts.fetch_update(Ordering::SeqCst, Ordering::SeqCst, take).is_ok() {
-            if cut == Cut::After {
-                to.write_all(bytes).await.ok();
-            }
-            return Some(to);
-        }
-        if to.write_all(bytes).await.is_err() {
-            return None;
-        }
-    }
-    None
-}
-
-async fn cut_batch(cut: Cut, expected: fn(&Finished) -> bool) {
-    let Some((cutter, _place, options)) = Cutter::place(cut).await else { return };
-    let store = Store::open(options.into()).await.expect("it opens");
-    let new = receipt("b", "d", &[&["range"]]);
-    cutter.arm(1);
-    let unknown = store.finish_batch(new.clone(), &blob()).await.expect_err("the answer is lost");
-    assert!(cutter.fired(), "the fault did not fire");
-    assert!(matches!(unknown, StoreError::OutcomeUnknown(_)), "{unknown:?}");
-    assert!(matches!(unknown.kind(), Kind::Unavailable { .. }));
-    let again = store.finish_batch(new.clone(), &blob()).await.expect("repeated");
-    assert!(expected(&again), "{again:?}");
-    let stored = store.receipts("b", None).await.expect("read");
-    assert_eq!(stored.iter().map(|stored| &stored.receipt).collect::<Vec<_>>(), [&new.receipt]);
-    assert_eq!(store.quarantine_list(&Default::default(), 10).await.expect("read").len(), 1);
-}
-
-#[tokio::test]
-async fn a_batch_whose_commit_lost_its_answer_is_finished_once() {
-    // Whether the server still heard the whole commit is a race that either side may win; the batch stands once.
-    cut_batch(Cut::After, |_| true).await;
-}
-
-#[tokio::test]
-async fn a_batch_whose_commit_never_arrived_is_finished_when_repeated() {
-    cut_batch(Cut::Before, |again| *again == Finished::New).await;
-}
-
-async fn cut_chain(cut: Cut) {
-    let Some((cutter, place, options)) = Cutter::place(cut).await else { return };
-    let mut audited = Audited::at(&place).await;
-    audited.store = Store::open(options.into()).await.expect("it opens");
-    let log = audited.log(1000).await;
-    assert_eq!(log.append(entry(1)).await.expect("appended"), 1);
-    cutter.arm(1);
-    assert_eq!(log.append(entry(2)).await.expect("looked up or written again"), 2);
-    assert!(cutter.fired(), "the fault did not fire");
-    assert_eq!(log.append(entry(3)).await.expect("appended"), 3);
-    // More losses than the log is willing to sit out: an error, and the next record continues what stands.
-    cutter.arm(3);
-    let lost = log.append(entry(4)).await;
-    assert!(matches!(lost, Err(AuditError::Unavailable)) || cut == Cut::After, "{lost:?}");
-    cutter.arm(0);
-    log.append(entry(5)).await.expect("appended");
-    audited.verify().await.expect("the chain holds");
-    let records = log.records(0, 100).await.expect("read");
-    for n in [1, 2, 3, 5] {
-        let detail = entry(n).detail.to_string();
-        assert_eq!(records.iter().filter(|record| record.detail == detail).count(), 1, "record of {n}");
-    }
-}
-
-#[tokio::test]
-async fn a_record_whose_commit_lost_its_answer_stands_once() {
-    cut_chain(Cut::After).await;
-}
-
-#[tokio::test]
-async fn a_record_whose_commit_never_arrived_is_written_again() {
-    cut_chain(Cut::Before).await;
 }
 
 #[tokio::test]
