@@ -184,7 +184,7 @@ impl Query {
         loop {
             let outcome = match &store.pools {
                 Pools::Sqlite { write, .. } => {
-                    self.clone().sqlite().execute(write).await.map(|done| done.rows_affected())
+                    Box::pin(self.clone().sqlite().execute(write)).await.map(|done| done.rows_affected())
                 }
                 Pools::Postgres { pool, limit } => {
                     within(*limit, self.clone().postgres().execute(pool)).await.map(|done| done.rows_affected())
@@ -215,7 +215,9 @@ impl Query {
 
     async fn fetch_once(self, store: &Store) -> Result<Vec<Row>, sqlx::Error> {
         Ok(match &store.pools {
-            Pools::Sqlite { read, .. } => self.sqlite().fetch_all(read).await?.into_iter().map(Row::Sqlite).collect(),
+            Pools::Sqlite { read, .. } => {
+                Box::pin(self.sqlite().fetch_all(read)).await?.into_iter().map(Row::Sqlite).collect()
+            }
             Pools::Postgres { pool, limit } => {
                 let rows = within(*limit, self.postgres().fetch_all(pool)).await?;
                 rows.into_iter().map(Row::Postgres).collect()
@@ -248,7 +250,7 @@ impl Store {
     /// Begins a transaction; dropped without [`Transaction::commit`], it leaves nothing behind.
     pub(crate) async fn begin(&self) -> Result<Transaction, StoreError> {
         Ok(match &self.pools {
-            Pools::Sqlite { write, .. } => Transaction::Sqlite(write.begin_with("BEGIN IMMEDIATE").await?),
+            Pools::Sqlite { write, .. } => Transaction::Sqlite(Box::pin(write.begin_with("BEGIN IMMEDIATE")).await?),
             Pools::Postgres { pool, limit } => {
                 let begun = within(*limit, pool.begin_with("BEGIN ISOLATION LEVEL READ COMMITTED")).await?;
                 Transaction::Postgres(begun, *limit)

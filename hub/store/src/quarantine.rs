@@ -185,7 +185,7 @@ impl Store {
         ids.sort();
         let mut attempts = Attempts::default();
         loop {
-            match self.resolve_once(&ids, status, at).await {
+            match Box::pin(self.resolve_once(&ids, status, at)).await {
                 Err(error) if attempts.again(&error).await => {}
                 outcome => return outcome,
             }

@@ -147,7 +147,7 @@ impl Store {
         let body = serde_json::to_string(&new.receipt).map_err(|_| StoreError::Damaged { what: "receipt" })?;
         let mut attempts = Attempts::default();
         loop {
-            match self.finish_once(&new, &body, rejected).await {
+            match Box::pin(self.finish_once(&new, &body, rejected)).await {
                 Err(error) if attempts.again(&error).await => {}
                 outcome => return outcome,
             }

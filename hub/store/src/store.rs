@@ -22,9 +22,10 @@ pub struct Store {
 impl Store {
     /// Opens the database and brings its schema up to date.
     pub async fn open(options: StoreOptions) -> Result<Self, StoreError> {
+        // On the heap: connecting is a large state, which every future that opens a store would carry.
         let pools = match options {
-            StoreOptions::Sqlite(options) => sqlite(options).await?,
-            StoreOptions::Postgres(options) => postgres::open(options).await?,
+            StoreOptions::Sqlite(options) => Box::pin(sqlite(options)).await?,
+            StoreOptions::Postgres(options) => Box::pin(postgres::open(options)).await?,
         };
         Ok(Self { pools })
     }
