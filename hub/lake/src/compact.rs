@@ -28,10 +28,13 @@ use crate::table::{Commit, DataFile};
 const STEP_ROWS: usize = 8192;
 /// A merge reads at most this many files of `changes`: each costs the memory of a page of every column.
 const FAN_IN: usize = 12;
-/// A quiet item is folded when that rewrites at most this many rows …
-const IDLE_FOLD_ROWS: u64 = 1_000_000;
+/// A quiet item is folded at once when that rewrites at most this many rows …
+const LITTLE_ROWS: u64 = 100_000;
 /// … or when the tail has at least this share of them.
-const IDLE_FOLD_SHARE: f64 = 0.05;
+const WORTH_SHARE: f64 = 0.05;
+/// Rows that waited long are folded when that rewrites at most this many, or when they are worth it: a department that
+/// sends a few rows every few seconds must not have its whole item rewritten, and kept as old files, each time.
+const AGED_ROWS: u64 = 1_000_000;
 /// How often the tables are searched for files of crashed writers.
 const ORPHANS_EVERY: Duration = Duration::from_secs(1800);
 /// Name of the application transaction of compactions of `changes`.
@@ -155,12 +158,14 @@ impl Lake {
         let current_rows: u64 = picture.current.files.values().map(|file| file.rows).sum();
         let share = tail_rows as f64 / (current_rows.max(1)) as f64;
         let idle = self.upkeep.idle(&tables.layout.code, self.clock.monotonic()) >= self.options.fold_idle;
-        let cheap = tail_rows + current_rows <= IDLE_FOLD_ROWS || share >= IDLE_FOLD_SHARE;
+        let rows = tail_rows + current_rows;
+        let worth = share >= WORTH_SHARE;
         // An item that never is quiet must not be merged while reading for ever.
         let oldest = tail.iter().map(|file| file.written_at).min().unwrap_or(i64::MAX);
         let age = self.clock.now().0.saturating_sub(oldest);
         let aged = u128::try_from(age).is_ok_and(|age| age >= self.options.fold_age.as_millis());
-        if tail_rows > 0 && cheap && (idle || aged) {
+        let due = (idle && (worth || rows <= LITTLE_ROWS)) || (aged && (worth || rows <= AGED_ROWS));
+        if tail_rows > 0 && due {
             self.fold_narrow(tables).await?;
         } else if tail.len() > self.options.tail_files_max {
             self.compact_changes(tables, self.options.small_files_min, true).await?;

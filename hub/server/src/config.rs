@@ -14,6 +14,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::units::{Size, Span};
 
+mod store;
+
+pub use store::{StoreEngine, StoreSection, StoreTls};
+
 /// Prefix of the variables that override the file.
 pub const ENVIRONMENT_PREFIX: &str = "MINQIAO__";
 
@@ -30,6 +34,8 @@ pub struct Config {
     pub http: Http,
     /// Probes and metrics.
     pub operations: Operations,
+    /// Receipts, quarantine, reports, evidence.
+    pub store: StoreSection,
     /// The log between intake and lake.
     pub bus: Bus,
     /// The lake.
@@ -149,6 +155,7 @@ impl Default for Config {
             city: None,
             http: Http::default(),
             operations: Operations::default(),
+            store: StoreSection::default(),
             bus: Bus::default(),
             lake: Lake::default(),
             limits: Limits::default(),
@@ -253,6 +260,11 @@ impl Config {
                 text.parse().map_err(|e: toml::de::Error| form(&path.display().to_string(), &e))?
             }
         };
+        if table.get("store").and_then(toml::Value::as_table).is_some_and(|store| store.contains_key("url")) {
+            let mistake =
+                "`store.url` holds a password: write it into a file of its own and name that in `store.url_file`";
+            return Err(ConfigError::Content(vec![mistake.to_owned()]));
+        }
         let mut origin = file.map_or_else(|| "defaults".to_owned(), |path| path.display().to_string());
         for (name, value) in environment {
             let Some(key) = name.strip_prefix(ENVIRONMENT_PREFIX) else { continue };
@@ -274,6 +286,7 @@ impl Config {
         };
         let known = self.city.is_none_or(|city| division::within(&format!("{city:04}")).next().is_some());
         want(known, "`city` must be the first four digits of a city's division code, e.g. `3710`");
+        self.store.check(&mut want);
         want((1..=64).contains(&self.bus.partitions), "`bus.partitions` must be 1 to 64");
         want(self.limits.batch_rows_max > 0, "`limits.batch_rows_max` must be above 0");
         want(self.limits.body_bytes_max.0 >= 1 << 16, "`limits.body_bytes_max` must be at least `64KiB`");

@@ -29,7 +29,7 @@ use minqiao_lake::{Lake, LakeOptions, LakeWriter};
 use minqiao_policy::{Policy, PolicySource};
 use minqiao_query::{Limits as QueryLimits, QueryParts, Sealing, SqlService};
 use minqiao_schemas::Catalogue;
-use minqiao_store::{AuditLog, AuditOptions, Store, StoreOptions};
+use minqiao_store::{AuditLog, AuditOptions, Store};
 use minqiao_vault::{Vault, VaultOptions};
 use prometheus::Registry;
 use tokio::net::TcpListener;
@@ -127,9 +127,7 @@ impl Hub {
         let registry = Registry::new();
         build_info(&registry)?;
         let vault = Vault::open(VaultOptions::at(config.below_data("keys"))).context("cannot open the key ring")?;
-        let store = Store::open(StoreOptions::at(config.below_data("store.sqlite")))
-            .await
-            .context("cannot open the operational store")?;
+        let store = Store::open(config.store_options()?).await.context("cannot open the operational store")?;
         let audit = AuditLog::open(store.clone(), vault.signer(), clock.clone(), AuditOptions::default())
             .await
             .context("cannot open the audit chain")?;

@@ -14,23 +14,34 @@
 //! **Group commit.** One task appends: it takes what waits, chains it, writes it in one transaction and answers when the
 //! transaction is durable. An answer to a query that was recorded can therefore leave at once (SEC: no answer before
 //! its evidence), and a hundred queries at a time cost one sync.
+//!
+//! **Several hubs, one chain.** Each group takes the chain's lock, reads the end of the chain and continues it in the same
+//! transaction, so that a record always follows the one before it, whoever wrote that. The lock only spares attempts in
+//! vain: should it ever fail, the primary key `seq` lets one of two groups in and refuses the other, which cannot leave
+//! a gap or a fork. In SQLite the write lock of the database is the chain's lock.
+//!
+//! **Lost answers.** When the connection breaks while a group is committed, the next attempt looks whether its last
+//! record is in the chain, under the lock, which the broken transaction held until it had ended one way or the other.
+//! The group is then answered, or written again; it never stands twice. Only if the database stays away is the caller
+//! told that the chain is unavailable; then a record may stand whose answer never left.
 
 use std::sync::Arc;
 
 use minqiao_core::{Clock, Kind, KindOf, Timestamp};
 use minqiao_vault::{Signer, VaultError, sm3};
 use serde::Serialize;
-use sqlx::Row as _;
-use sqlx::sqlite::SqliteRow;
 use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::task::JoinHandle;
 
+use crate::engine::{Attempts, Row, Transaction, Value, insert_rows, query};
 use crate::{Store, StoreError};
+
+mod proof;
+
+pub use proof::{AuditSummary, verify};
 
 /// Most records that one transaction takes.
 const GROUP_RECORDS: usize = 512;
-/// Records read at a time by [`verify`].
-const PAGE_RECORDS: i64 = 1000;
 
 /// Something to record. Codes, counts and names of objects; never personal data.
 #[derive(Debug, Clone)]
@@ -125,7 +136,7 @@ impl Default for AuditOptions {
     }
 }
 
-/// Appends to the chain. One per store: two would both chain to the same record, and the second would fail.
+/// Appends to the chain. A process has one; the logs of several processes on one database take turns.
 #[derive(Debug)]
 pub struct AuditLog {
     store: Store,
@@ -146,19 +157,6 @@ struct Tail {
     hash: [u8; 32],
 }
 
-/// What a whole chain looks like.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct AuditSummary {
-    /// Records.
-    pub records: u64,
-    /// Signed checkpoints, all of them valid.
-    pub checkpoints: u64,
-    /// Last record covered by a checkpoint.
-    pub signed_until: u64,
-    /// Hash of the last record, hex.
-    pub head: String,
-}
-
 impl AuditLog {
     /// Opens the chain at its end, after checking that the last record fits its hash, and starts its task on the
     /// current runtime.
@@ -168,10 +166,9 @@ impl AuditLog {
         clock: Arc<dyn Clock>,
         options: AuditOptions,
     ) -> Result<Self, AuditError> {
-        let tail = read_tail(&store).await?;
+        check_tail(&store).await?;
         let (entries, queue) = mpsc::channel(options.queue.max(1));
-        let writer =
-            Writer { store: store.clone(), signer, clock, every: options.checkpoint_every.max(1), tail: Some(tail) };
+        let writer = Writer { store: store.clone(), signer, clock, every: options.checkpoint_every.max(1) };
         let task = tokio::spawn(writer.run(queue));
         Ok(Self { store, entries: Mutex::new(Some(entries)), task: Mutex::new(Some(task)) })
     }
@@ -205,12 +202,16 @@ struct Writer {
     signer: CheckpointSigner,
     clock: Arc<dyn Clock>,
     every: u64,
-    /// `None` after a failed transaction: the end is read again before the next.
-    tail: Option<Tail>,
+}
+
+/// A group whose commit got no answer: the number of its first record, and its end.
+struct Unanswered {
+    first: u64,
+    end: Tail,
 }
 
 impl Writer {
-    async fn run(mut self, mut queue: mpsc::Receiver<Pending>) {
+    async fn run(self, mut queue: mpsc::Receiver<Pending>) {
         let mut group = Vec::new();
         while queue.recv_many(&mut group, GROUP_RECORDS).await > 0 {
             let outcome = self.write(&group).await;
@@ -230,118 +231,63 @@ impl Writer {
     }
 
     /// Writes a group; answers the number of its first record.
-    async fn write(&mut self, group: &[Pending]) -> Result<u64, AuditError> {
-        let mut tail = match self.tail.take() {
-            Some(tail) => tail,
-            None => read_tail(&self.store).await?,
-        };
-        let first = tail.seq + 1;
-        let at = self.clock.now();
-        let mut transaction = self.store.write.begin().await.map_err(StoreError::from)?;
-        for Pending { entry, .. } in group {
-            let record = chain(&tail, at, entry);
-            insert(&mut transaction, &record).await?;
-            tail = Tail { seq: record.seq, hash: hash_of(&record)? };
-            if tail.seq % self.every == 0 {
-                insert_checkpoint(&mut transaction, &self.signer, &tail, at).await?;
+    async fn write(&self, group: &[Pending]) -> Result<u64, AuditError> {
+        let mut attempts = Attempts::default();
+        let mut unanswered = None;
+        loop {
+            match self.write_once(group, &mut unanswered).await {
+                Err(AuditError::Store(error)) if attempts.again_unless_known(&error).await => {}
+                outcome => return outcome,
             }
         }
-        transaction.commit().await.map_err(StoreError::from)?;
-        self.tail = Some(tail);
+    }
+
+    async fn write_once(&self, group: &[Pending], unanswered: &mut Option<Unanswered>) -> Result<u64, AuditError> {
+        let mut transaction = self.store.begin().await?;
+        transaction.lock_chain().await?;
+        if let Some(Unanswered { first, end }) = unanswered
+            && stands(&mut transaction, end).await?
+        {
+            return Ok(*first);
+        }
+        *unanswered = None;
+        let at = self.clock.now();
+        let mut tail = read_tail(&mut transaction).await?;
+        let first = tail.seq + 1;
+        let mut records = Vec::with_capacity(group.len());
+        let mut signed = Vec::new();
+        for Pending { entry, .. } in group {
+            let record = chain(&tail, at, entry);
+            tail = Tail { seq: record.seq, hash: hash_of(&record)? };
+            if tail.seq % self.every == 0 {
+                signed.push(tail.clone());
+            }
+            records.push(record);
+        }
+        insert(&mut transaction, records).await?;
+        for tail in &signed {
+            insert_checkpoint(&mut transaction, &self.signer, tail, at).await?;
+        }
+        transaction.commit().await.inspect_err(|error| {
+            if matches!(error, StoreError::OutcomeUnknown(_)) {
+                *unanswered = Some(Unanswered { first, end: tail });
+            }
+        })?;
         Ok(first)
     }
 
-    async fn sign_off(&mut self) -> Result<(), AuditError> {
-        let Some(tail) = self.tail.clone().filter(|tail| tail.seq % self.every != 0) else { return Ok(()) };
-        let mut transaction = self.store.write.begin().await.map_err(StoreError::from)?;
+    /// Signs the end of the chain, wherever it is by now.
+    async fn sign_off(&self) -> Result<(), AuditError> {
+        let mut transaction = self.store.begin().await?;
+        let tail = read_tail(&mut transaction).await?;
+        let signed = query("SELECT seq FROM audit_checkpoint WHERE seq >= $1 LIMIT 1").bind(number(tail.seq));
+        if tail.seq == 0 || signed.fetch_optional_in(&mut transaction).await?.is_some() {
+            return Ok(());
+        }
         insert_checkpoint(&mut transaction, &self.signer, &tail, self.clock.now()).await?;
-        transaction.commit().await.map_err(StoreError::from)?;
+        transaction.commit().await?;
         Ok(())
     }
-}
-
-/// Proves the chain: every record fits its hash and the one before, numbers have no gap, every checkpoint is signed
-/// and fits its record. `known` is a checkpoint kept elsewhere: record number and hash (hex).
-pub async fn verify(
-    store: &Store,
-    signer: &CheckpointSigner,
-    known: Option<(u64, &str)>,
-) -> Result<AuditSummary, AuditError> {
-    let mut tail = Tail { seq: 0, hash: [0; 32] };
-    let mut summary = AuditSummary { records: 0, checkpoints: 0, signed_until: 0, head: hex::encode(tail.hash) };
-    let mut known_seen = known.is_none();
-    loop {
-        let page = read_records(store, tail.seq, PAGE_RECORDS).await?;
-        let Some(last) = page.last().map(|record| record.seq) else { break };
-        for record in &page {
-            let seq = tail.seq + 1;
-            let broken = |what| AuditError::Broken { seq, what };
-            if record.seq != seq {
-                return Err(broken("a record is missing"));
-            }
-            if record.prev_hash != hex::encode(tail.hash) {
-                return Err(broken("it does not continue the record before"));
-            }
-            let hash = hash_of(record)?;
-            if record.hash != hex::encode(hash) {
-                return Err(broken("its content does not fit its hash"));
-            }
-            if known.is_some_and(|(number, _)| number == seq) {
-                known_seen = true;
-                if known.is_some_and(|(_, hash)| hash != record.hash) {
-                    return Err(broken("it is not the record of the known checkpoint"));
-                }
-            }
-            tail = Tail { seq, hash };
-        }
-        summary.checkpoints += check_checkpoints(store, signer, &page, &mut summary.signed_until).await?;
-        tail.seq = last;
-    }
-    if !known_seen {
-        return Err(AuditError::Broken { seq: tail.seq, what: "the chain ends before the known checkpoint" });
-    }
-    let stray = sqlx::query("SELECT COUNT(*) AS stray FROM audit_checkpoint WHERE seq > $1")
-        .bind(number(tail.seq))
-        .fetch_one(&store.read)
-        .await
-        .and_then(|row| row.try_get::<i64, _>("stray"))
-        .map_err(StoreError::from)?;
-    if stray > 0 {
-        return Err(AuditError::Broken { seq: tail.seq, what: "the chain ends before a signed checkpoint" });
-    }
-    summary.records = tail.seq;
-    summary.head = hex::encode(tail.hash);
-    Ok(summary)
-}
-
-async fn check_checkpoints(
-    store: &Store,
-    signer: &CheckpointSigner,
-    page: &[AuditRecord],
-    signed_until: &mut u64,
-) -> Result<u64, AuditError> {
-    let (Some(first), Some(last)) = (page.first(), page.last()) else { return Ok(0) };
-    let rows = sqlx::query("SELECT * FROM audit_checkpoint WHERE seq BETWEEN $1 AND $2 ORDER BY seq")
-        .bind(number(first.seq))
-        .bind(number(last.seq))
-        .fetch_all(&store.read)
-        .await
-        .map_err(StoreError::from)?;
-    for row in &rows {
-        let read = |name: &str| row.try_get::<String, _>(name).map_err(StoreError::from);
-        let seq = unsigned(row, "seq")?;
-        let at = Timestamp(row.try_get("at").map_err(StoreError::from)?);
-        let record = page.iter().find(|record| record.seq == seq);
-        let hash = read("hash")?;
-        if record.is_none_or(|record| record.hash != hash) {
-            return Err(AuditError::Broken { seq, what: "its signed checkpoint names another hash" });
-        }
-        signer
-            .verify_base64(&read("key_id")?, &checkpoint_message(seq, at, &hash), &read("signature")?)
-            .map_err(|_| AuditError::Broken { seq, what: "the signature of its checkpoint does not fit" })?;
-        *signed_until = seq;
-    }
-    Ok(rows.len() as u64)
 }
 
 fn chain(tail: &Tail, at: Timestamp, entry: &AuditEntry) -> AuditRecord {
@@ -385,27 +331,26 @@ fn checkpoint_message(seq: u64, at: Timestamp, hash: &str) -> Vec<u8> {
     format!("minqiao audit checkpoint 1\n{seq}\n{}\n{hash}", at.0).into_bytes()
 }
 
-async fn insert(connection: &mut sqlx::SqliteConnection, record: &AuditRecord) -> Result<(), AuditError> {
-    sqlx::query(
-        "INSERT INTO audit (seq, at, principal, purpose, action, detail, prev_hash, hash) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
-    )
-    .bind(number(record.seq))
-    .bind(record.at.0)
-    .bind(&record.principal)
-    .bind(&record.purpose)
-    .bind(&record.action)
-    .bind(&record.detail)
-    .bind(&record.prev_hash)
-    .bind(&record.hash)
-    .execute(connection)
-    .await
-    .map_err(StoreError::from)?;
+async fn insert(transaction: &mut Transaction, records: Vec<AuditRecord>) -> Result<(), StoreError> {
+    let values = records.into_iter().flat_map(|record| {
+        [
+            Value::from(number(record.seq)),
+            record.at.0.into(),
+            record.principal.into(),
+            record.purpose.into(),
+            record.action.into(),
+            record.detail.into(),
+            record.prev_hash.into(),
+            record.hash.into(),
+        ]
+    });
+    let into = "audit (seq, at, principal, purpose, action, detail, prev_hash, hash)";
+    insert_rows(into, 8, values.collect(), "").execute_in(transaction).await?;
     Ok(())
 }
 
 async fn insert_checkpoint(
-    connection: &mut sqlx::SqliteConnection,
+    transaction: &mut Transaction,
     signer: &CheckpointSigner,
     tail: &Tail,
     at: Timestamp,
@@ -413,7 +358,7 @@ async fn insert_checkpoint(
     let hash = hex::encode(tail.hash);
     let signed = signer.sign(&checkpoint_message(tail.seq, at, &hash))?;
     tracing::info!(seq = tail.seq, hash, key_id = signed.key_id, "audit checkpoint");
-    sqlx::query(
+    query(
         "INSERT INTO audit_checkpoint (seq, at, hash, key_id, signature) VALUES ($1, $2, $3, $4, $5) \
          ON CONFLICT (seq) DO NOTHING",
     )
@@ -422,17 +367,24 @@ async fn insert_checkpoint(
     .bind(hash)
     .bind(&signed.key_id)
     .bind(signed.base64())
-    .execute(connection)
-    .await
-    .map_err(StoreError::from)?;
+    .execute_in(transaction)
+    .await?;
     Ok(())
 }
 
-async fn read_tail(store: &Store) -> Result<Tail, AuditError> {
-    let last = sqlx::query("SELECT * FROM audit ORDER BY seq DESC LIMIT 1")
-        .fetch_optional(&store.read)
-        .await
-        .map_err(StoreError::from)?;
+/// The end of the chain, for the transaction that continues it.
+async fn read_tail(transaction: &mut Transaction) -> Result<Tail, AuditError> {
+    tail_of(query(LAST).fetch_optional_in(transaction).await?)
+}
+
+/// Refuses a chain whose last record was changed.
+async fn check_tail(store: &Store) -> Result<(), AuditError> {
+    tail_of(query(LAST).fetch_optional(store).await?).map(drop)
+}
+
+const LAST: &str = "SELECT * FROM audit ORDER BY seq DESC LIMIT 1";
+
+fn tail_of(last: Option<Row>) -> Result<Tail, AuditError> {
     let Some(row) = last else { return Ok(Tail { seq: 0, hash: [0; 32] }) };
     let record = read_record(&row)?;
     let hash = hash_of(&record)?;
@@ -443,30 +395,37 @@ async fn read_tail(store: &Store) -> Result<Tail, AuditError> {
     }
 }
 
+/// Whether the chain has this record.
+async fn stands(transaction: &mut Transaction, end: &Tail) -> Result<bool, StoreError> {
+    let row =
+        query("SELECT hash FROM audit WHERE seq = $1").bind(number(end.seq)).fetch_optional_in(transaction).await?;
+    row.map_or(Ok(false), |row| Ok(row.get::<String>("hash")? == hex::encode(end.hash)))
+}
+
 async fn read_records(store: &Store, after: u64, limit: i64) -> Result<Vec<AuditRecord>, StoreError> {
-    let rows = sqlx::query("SELECT * FROM audit WHERE seq > $1 ORDER BY seq LIMIT $2")
+    let rows = query("SELECT * FROM audit WHERE seq > $1 ORDER BY seq LIMIT $2")
         .bind(number(after))
         .bind(limit)
-        .fetch_all(&store.read)
+        .fetch_all(store)
         .await?;
     rows.iter().map(read_record).collect()
 }
 
-fn read_record(row: &SqliteRow) -> Result<AuditRecord, StoreError> {
+fn read_record(row: &Row) -> Result<AuditRecord, StoreError> {
     Ok(AuditRecord {
         seq: unsigned(row, "seq")?,
-        at: Timestamp(row.try_get("at")?),
-        principal: row.try_get("principal")?,
-        purpose: row.try_get("purpose")?,
-        action: row.try_get("action")?,
-        detail: row.try_get("detail")?,
-        prev_hash: row.try_get("prev_hash")?,
-        hash: row.try_get("hash")?,
+        at: Timestamp(row.get("at")?),
+        principal: row.get("principal")?,
+        purpose: row.get("purpose")?,
+        action: row.get("action")?,
+        detail: row.get("detail")?,
+        prev_hash: row.get("prev_hash")?,
+        hash: row.get("hash")?,
     })
 }
 
-fn unsigned(row: &SqliteRow, name: &str) -> Result<u64, StoreError> {
-    u64::try_from(row.try_get::<i64, _>(name)?).map_err(|_| StoreError::Damaged { what: "audit record" })
+fn unsigned(row: &Row, name: &str) -> Result<u64, StoreError> {
+    u64::try_from(row.get::<i64>(name)?).map_err(|_| StoreError::Damaged { what: "audit record" })
 }
 
 fn number(seq: u64) -> i64 {

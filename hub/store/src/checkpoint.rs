@@ -1,34 +1,34 @@
 //! Where a connector goes on reading. The body is the connector's own JSON; the hub only keeps it.
 
 use minqiao_core::Timestamp;
-use sqlx::Row as _;
 
+use crate::engine::query;
 use crate::{Store, StoreError};
 
 impl Store {
     /// The checkpoint of a connector at a place (an item, a file, a table).
     pub async fn checkpoint(&self, connector: &str, place: &str) -> Result<Option<serde_json::Value>, StoreError> {
-        let row = sqlx::query("SELECT body FROM checkpoint WHERE connector = $1 AND place = $2")
+        let row = query("SELECT body FROM checkpoint WHERE connector = $1 AND place = $2")
             .bind(connector)
             .bind(place)
-            .fetch_optional(&self.read)
+            .fetch_optional(self)
             .await?;
         let Some(row) = row else { return Ok(None) };
-        let body: &str = row.try_get("body")?;
+        let body: &str = row.get("body")?;
         Ok(Some(serde_json::from_str(body).map_err(|_| StoreError::Damaged { what: "checkpoint" })?))
     }
 
     /// Every checkpoint of a connector, by place.
     pub async fn checkpoints(&self, connector: &str) -> Result<Vec<(String, serde_json::Value)>, StoreError> {
-        let rows = sqlx::query("SELECT place, body FROM checkpoint WHERE connector = $1 ORDER BY place")
+        let rows = query("SELECT place, body FROM checkpoint WHERE connector = $1 ORDER BY place")
             .bind(connector)
-            .fetch_all(&self.read)
+            .fetch_all(self)
             .await?;
         rows.iter()
             .map(|row| {
-                let body: &str = row.try_get("body")?;
+                let body: &str = row.get("body")?;
                 let body = serde_json::from_str(body).map_err(|_| StoreError::Damaged { what: "checkpoint" })?;
-                Ok((row.try_get("place")?, body))
+                Ok((row.get("place")?, body))
             })
             .collect()
     }
@@ -41,7 +41,7 @@ impl Store {
         body: &serde_json::Value,
         at: Timestamp,
     ) -> Result<(), StoreError> {
-        sqlx::query(
+        query(
             "INSERT INTO checkpoint (connector, place, body, updated_at) VALUES ($1, $2, $3, $4) \
              ON CONFLICT (connector, place) DO UPDATE SET body = excluded.body, updated_at = excluded.updated_at",
         )
@@ -49,7 +49,7 @@ impl Store {
         .bind(place)
         .bind(body.to_string())
         .bind(at.0)
-        .execute(&self.write)
+        .execute(self)
         .await?;
         Ok(())
     }

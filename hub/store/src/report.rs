@@ -1,9 +1,9 @@
 //! Index of verification reports. Bodies arrive sealed (kind `report`, the report's id).
 
 use minqiao_core::Timestamp;
-use sqlx::Row as _;
-use sqlx::sqlite::SqliteRow;
+use sqlx::AssertSqlSafe;
 
+use crate::engine::{Row, query};
 use crate::{Store, StoreError};
 
 /// Kind under which the vault seals report bodies.
@@ -65,11 +65,12 @@ const COLUMNS: &str = "SELECT id, application_no, as_of, created_at, created_by,
                        signature FROM report";
 
 impl Store {
-    /// Stores a report; an id is used once.
+    /// Stores a report. An id is used once: the same report again (by application and digest) is the one that stands,
+    /// another is a [`StoreError::ReportConflict`].
     pub async fn put_report(&self, report: &NewReport) -> Result<(), StoreError> {
-        sqlx::query(
+        let stored = query(
             "INSERT INTO report (id, application_no, as_of, created_at, created_by, conclusion, versions, digest, \
-             key_id, signature, sealed) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+             key_id, signature, sealed) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) ON CONFLICT (id) DO NOTHING",
         )
         .bind(&report.id)
         .bind(&report.application_no)
@@ -82,33 +83,34 @@ impl Store {
         .bind(&report.key_id)
         .bind(&report.signature)
         .bind(&report.sealed)
-        .execute(&self.write)
+        .execute(self)
         .await?;
-        Ok(())
+        if stored == 1 {
+            return Ok(());
+        }
+        let standing = self.report(&report.id).await?;
+        let same = standing.digest == report.digest && standing.application_no == report.application_no;
+        if same { Ok(()) } else { Err(StoreError::ReportConflict { id: report.id.clone() }) }
     }
 
     /// One report.
     pub async fn report(&self, id: &str) -> Result<StoredReport, StoreError> {
         let sql = select_report(" WHERE id = $1");
-        let row = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(id).fetch_optional(&self.read).await?;
+        let row = query(AssertSqlSafe(sql)).bind(id).fetch_optional(self).await?;
         read_report(&row.ok_or(StoreError::NotFound { what: "report" })?)
     }
 
     /// Its sealed body.
     pub async fn report_body(&self, id: &str) -> Result<Vec<u8>, StoreError> {
-        let row = sqlx::query("SELECT sealed FROM report WHERE id = $1").bind(id).fetch_optional(&self.read).await?;
-        Ok(row.ok_or(StoreError::NotFound { what: "report" })?.try_get("sealed")?)
+        let row = query("SELECT sealed FROM report WHERE id = $1").bind(id).fetch_optional(self).await?;
+        row.ok_or(StoreError::NotFound { what: "report" })?.get("sealed")
     }
 
     /// Reports of an application, newest first; of all applications when `None`.
     pub async fn reports(&self, application_no: Option<&str>, limit: u32) -> Result<Vec<StoredReport>, StoreError> {
         let sql =
             select_report(" WHERE ($1 IS NULL OR application_no = $1) ORDER BY created_at DESC, id DESC LIMIT $2");
-        let rows = sqlx::query(sqlx::AssertSqlSafe(sql))
-            .bind(application_no)
-            .bind(i64::from(limit))
-            .fetch_all(&self.read)
-            .await?;
+        let rows = query(AssertSqlSafe(sql)).bind(application_no).bind(i64::from(limit)).fetch_all(self).await?;
         rows.iter().map(read_report).collect()
     }
 }
@@ -118,18 +120,18 @@ fn select_report(clause: &'static str) -> String {
     format!("{COLUMNS}{clause}")
 }
 
-fn read_report(row: &SqliteRow) -> Result<StoredReport, StoreError> {
-    let versions: &str = row.try_get("versions")?;
+fn read_report(row: &Row) -> Result<StoredReport, StoreError> {
+    let versions: &str = row.get("versions")?;
     Ok(StoredReport {
-        id: row.try_get("id")?,
-        application_no: row.try_get("application_no")?,
-        as_of: Timestamp(row.try_get("as_of")?),
-        created_at: Timestamp(row.try_get("created_at")?),
-        created_by: row.try_get("created_by")?,
-        conclusion: row.try_get("conclusion")?,
+        id: row.get("id")?,
+        application_no: row.get("application_no")?,
+        as_of: Timestamp(row.get("as_of")?),
+        created_at: Timestamp(row.get("created_at")?),
+        created_by: row.get("created_by")?,
+        conclusion: row.get("conclusion")?,
         versions: serde_json::from_str(versions).map_err(|_| StoreError::Damaged { what: "report" })?,
-        digest: row.try_get("digest")?,
-        key_id: row.try_get("key_id")?,
-        signature: row.try_get("signature")?,
+        digest: row.get("digest")?,
+        key_id: row.get("key_id")?,
+        signature: row.get("signature")?,
     })
 }

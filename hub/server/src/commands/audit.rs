@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use clap::Subcommand;
-use minqiao_store::{Store, StoreOptions, audit};
+use minqiao_store::{Store, audit};
 use minqiao_vault::{Vault, VaultOptions};
 
 use crate::config::Config;
@@ -28,7 +28,7 @@ fn known_checkpoint(text: &str) -> Result<(u64, String), String> {
 /// Runs the command.
 pub async fn run(command: &AuditCommand, config: &Config) -> anyhow::Result<()> {
     let vault = Vault::open(VaultOptions::at(config.below_data("keys")))?;
-    let store = Store::open(StoreOptions::at(config.below_data("store.sqlite"))).await?;
+    let store = Store::open(config.store_options()?).await?;
     let AuditCommand::Verify { known } = command;
     let known = known.as_ref().map(|(number, hash)| (*number, hash.as_str()));
     let summary = audit::verify(&store, &vault.signer(), known).await?;

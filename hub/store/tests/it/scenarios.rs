@@ -1,29 +1,26 @@
-//! The store from outside: batches finish once, quarantine and receipt together, the chain of evidence holds.
+//! What a store does, on every engine: batches finish once, quarantine and receipt together, the rest is kept.
 
-use std::sync::Arc;
-
-use minqiao_core::{ManualClock, Outcome, Principal, Receipt, Role, RowOutcome, RowReason, Timestamp};
-use minqiao_store::audit::verify;
+use minqiao_core::{Outcome, Principal, Receipt, Role, RowOutcome, RowReason, Timestamp};
 use minqiao_store::quarantine::new_blob_id;
 use minqiao_store::{
-    AuditEntry, AuditError, AuditLog, AuditOptions, BatchKind, Finished, NewQuarantined, NewReceipt, NewReport,
-    QuarantineFilter, QuarantineStatus, Store, StoreError, StoreOptions,
+    BatchKind, Finished, NewQuarantined, NewReceipt, NewReport, QuarantineFilter, QuarantineStatus, Store, StoreError,
 };
-use minqiao_vault::{Vault, VaultOptions};
-use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
-use tempfile::TempDir;
 
-async fn store() -> (TempDir, Store) {
-    let dir = TempDir::new().expect("a temporary directory");
-    let store = open(&dir).await;
-    (dir, store)
-}
+use crate::place::{Place, on_every_engine};
 
-async fn open(dir: &TempDir) -> Store {
-    Store::open(StoreOptions::at(dir.path().join("store/minqiao.db"))).await.expect("the store opens")
-}
+on_every_engine!(
+    a_batch_is_finished_once,
+    concurrent_twins_of_a_batch_get_one_receipt,
+    quarantine_counts_lists_and_resolves,
+    a_thousand_rejected_rows_keep_their_order,
+    lists_come_in_the_order_of_bytes,
+    checkpoints_are_kept,
+    reports_are_kept_and_an_id_is_used_once,
+    principals_are_kept,
+    deliveries_are_counted_by_day,
+);
 
-fn receipt(batch_id: &str, digest: &str, reasons: &[&[&str]]) -> NewReceipt {
+pub(crate) fn receipt(batch_id: &str, digest: &str, reasons: &[&[&str]]) -> NewReceipt {
     let outcomes = reasons.iter().zip(0..).map(|(codes, row)| RowOutcome {
         row,
         outcome: Outcome::Quarantined,
@@ -55,13 +52,12 @@ fn receipt(batch_id: &str, digest: &str, reasons: &[&[&str]]) -> NewReceipt {
     NewReceipt { kind: BatchKind::Batch, receipt, received_at: Timestamp(1) }
 }
 
-fn blob() -> NewQuarantined {
+pub(crate) fn blob() -> NewQuarantined {
     NewQuarantined { blob_id: new_blob_id(), sealed: vec![0, 159, 146, 150] }
 }
 
-#[tokio::test]
-async fn a_batch_is_finished_once() {
-    let (dir, store) = store().await;
+async fn a_batch_is_finished_once(place: Place) {
+    let store = place.open().await;
     let first = receipt("b-1", "d-1", &[&["missing_required"]]);
     assert_eq!(store.finish_batch(first.clone(), &blob()).await.expect("stored"), Finished::New);
     let again = NewReceipt { receipt: Receipt { rows: 99, ..first.receipt.clone() }, ..first.clone() };
@@ -72,7 +68,7 @@ async fn a_batch_is_finished_once() {
     let rejects = NewReceipt { kind: BatchKind::Rejects, ..receipt("b-1", "d-2", &[]) };
     assert_eq!(store.finish_batch(rejects, &NewQuarantined::default()).await.expect("stored"), Finished::New);
     store.close().await;
-    let store = open(&dir).await;
+    let store = place.open().await;
     let stored = store.receipt("civil-affairs.371002", BatchKind::Batch, "b-1").await.expect("read").expect("there");
     assert_eq!(stored.receipt, first.receipt);
     assert_eq!(store.receipts("b-1", None).await.expect("read").len(), 2);
@@ -80,9 +76,8 @@ async fn a_batch_is_finished_once() {
     assert_eq!(store.quarantine_list(&QuarantineFilter::default(), 10).await.expect("read").len(), 1);
 }
 
-#[tokio::test]
-async fn concurrent_twins_of_a_batch_get_one_receipt() {
-    let (_dir, store) = store().await;
+async fn concurrent_twins_of_a_batch_get_one_receipt(place: Place) {
+    let store = place.open().await;
     let finish = |store: Store| async move { store.finish_batch(receipt("b", "d", &[&["range"]]), &blob()).await };
     let twins: Vec<_> = (0..8).map(|_| tokio::spawn(finish(store.clone()))).collect();
     let mut new = 0;
@@ -93,9 +88,8 @@ async fn concurrent_twins_of_a_batch_get_one_receipt() {
     assert_eq!(store.quarantine_list(&QuarantineFilter::default(), 10).await.expect("read").len(), 1);
 }
 
-#[tokio::test]
-async fn quarantine_counts_lists_and_resolves() {
-    let (_dir, store) = store().await;
+async fn quarantine_counts_lists_and_resolves(place: Place) {
+    let store = place.open().await;
     let reasons: &[&[&str]] = &[&["missing_required"], &["missing_required", "invalid_date"], &["range"]];
     let blob = blob();
     store.finish_batch(receipt("b", "d", reasons), &blob).await.expect("stored");
@@ -118,9 +112,8 @@ async fn quarantine_counts_lists_and_resolves() {
     assert!(matches!(store.quarantined("nothing").await, Err(StoreError::NotFound { .. })));
 }
 
-#[tokio::test]
-async fn checkpoints_reports_and_principals_are_kept() {
-    let (_dir, store) = store().await;
+async fn checkpoints_are_kept(place: Place) {
+    let store = place.open().await;
     let body = serde_json::json!({"row": 17});
     assert_eq!(store.checkpoint("c", "items/x").await.expect("read"), None);
     for at in 1..3 {
@@ -128,7 +121,10 @@ async fn checkpoints_reports_and_principals_are_kept() {
     }
     assert_eq!(store.checkpoint("c", "items/x").await.expect("read"), Some(body.clone()));
     assert_eq!(store.checkpoints("c").await.expect("read"), [("items/x".to_owned(), body)]);
+}
 
+async fn reports_are_kept_and_an_id_is_used_once(place: Place) {
+    let store = place.open().await;
     let report = NewReport {
         id: "r-1".to_owned(),
         application_no: "SQ-1".to_owned(),
@@ -143,11 +139,16 @@ async fn checkpoints_reports_and_principals_are_kept() {
         sealed: vec![1, 2, 255],
     };
     store.put_report(&report).await.expect("stored");
-    assert!(store.put_report(&report).await.is_err(), "an id is used once");
+    store.put_report(&NewReport { sealed: vec![7], ..report.clone() }).await.expect("the same report, sealed anew");
+    let other = store.put_report(&NewReport { digest: "e".to_owned(), ..report.clone() }).await;
+    assert!(matches!(other, Err(StoreError::ReportConflict { .. })), "an id is used once");
     assert_eq!(store.report_body("r-1").await.expect("read"), report.sealed);
     assert_eq!(store.reports(Some("SQ-1"), 10).await.expect("read"), [store.report("r-1").await.expect("read")]);
     assert!(store.reports(Some("SQ-2"), 10).await.expect("read").is_empty());
+}
 
+async fn principals_are_kept(place: Place) {
+    let store = place.open().await;
     let principal = Principal {
         id: "zhang.caseworker".to_owned(),
         role: Role::Caseworker,
@@ -164,103 +165,43 @@ async fn checkpoints_reports_and_principals_are_kept() {
     assert!(store.set_principal_disabled("nobody", None).await.is_err());
 }
 
-struct Audited {
-    dir: TempDir,
-    store: Store,
-    vault: Vault,
+async fn a_thousand_rejected_rows_keep_their_order(place: Place) {
+    let store = place.open().await;
+    let reasons: Vec<&[&str]> = (0..1234).map(|_| ["range", "invalid_date"].as_slice()).collect();
+    store.finish_batch(receipt("b", "d", &reasons), &blob()).await.expect("stored");
+    let mut filter = QuarantineFilter { batch_id: Some("b".to_owned()), ..QuarantineFilter::default() };
+    let mut rows = Vec::new();
+    loop {
+        let page = store.quarantine_list(&filter, 500).await.expect("listed");
+        let Some(last) = page.last() else { break };
+        filter.after = Some(last.id.clone());
+        rows.extend(page.iter().map(|row| row.row));
+    }
+    assert_eq!(rows, (0..1234).collect::<Vec<u32>>());
+    let counts = store.quarantine_counts().await.expect("counted");
+    assert_eq!(counts.iter().map(|count| count.rows).collect::<Vec<_>>(), [1234, 1234]);
 }
 
-impl Audited {
-    async fn new() -> Self {
-        let (dir, store) = store().await;
-        let vault = Vault::open(VaultOptions::at(dir.path().join("keys"))).expect("a vault");
-        Self { dir, store, vault }
+async fn lists_come_in_the_order_of_bytes(place: Place) {
+    let store = place.open().await;
+    // The rules of a language would put `a` before `B`, pass over `-`, and hold `é` next to `e`.
+    let mut places = ["b", "B", "a-b", "ab", "a", "é", "f", "民", "_", "Z"];
+    for place in places {
+        store.set_checkpoint("c", place, &serde_json::Value::Null, Timestamp(1)).await.expect("stored");
     }
-
-    async fn log(&self, checkpoint_every: u64) -> AuditLog {
-        let clock = Arc::new(ManualClock::at(Timestamp(1_772_323_200_000)));
-        let options = AuditOptions { checkpoint_every, queue: 4 };
-        AuditLog::open(self.store.clone(), self.vault.signer(), clock, options).await.expect("the chain opens")
-    }
-
-    /// Changes the database behind the hub's back.
-    async fn tamper(&self, sql: &'static str) {
-        let path = self.dir.path().join("store/minqiao.db");
-        let pool = SqlitePoolOptions::new()
-            .max_connections(1)
-            .connect_with(SqliteConnectOptions::new().filename(path))
-            .await
-            .expect("opened");
-        let changed = sqlx::query(sql).execute(&pool).await.expect("changed").rows_affected();
-        assert!(changed > 0, "the fault did not fire");
-        pool.close().await;
-    }
-
-    async fn verify(&self) -> Result<minqiao_store::AuditSummary, AuditError> {
-        verify(&self.store, &self.vault.signer(), None).await
-    }
+    places.sort_unstable();
+    let listed = store.checkpoints("c").await.expect("read");
+    assert_eq!(listed.iter().map(|(place, _)| place.as_str()).collect::<Vec<_>>(), places);
 }
 
-fn entry(n: usize) -> AuditEntry {
-    AuditEntry {
-        principal: "zhang.analyst".to_owned(),
-        purpose: "statistics".to_owned(),
-        action: "sql.query".to_owned(),
-        detail: serde_json::json!({"query": n, "rows": 3}),
+async fn deliveries_are_counted_by_day(place: Place) {
+    let store = place.open().await;
+    // 16:00 in UTC is midnight in +08:00.
+    for (batch, at) in [("b-1", 57_599_999), ("b-2", 57_600_000), ("b-3", 57_600_001)] {
+        let new = NewReceipt { received_at: Timestamp(at), ..receipt(batch, "d", &[&["range"]]) };
+        store.finish_batch(new, &blob()).await.expect("stored");
     }
-}
-
-#[tokio::test]
-async fn the_chain_counts_and_verifies_over_restarts() {
-    let audited = Audited::new().await;
-    let log = Arc::new(audited.log(10).await);
-    let appends: Vec<_> = (0..25)
-        .map(|n| {
-            let log = Arc::clone(&log);
-            tokio::spawn(async move { log.append(entry(n)).await })
-        })
-        .collect();
-    let mut numbers = Vec::new();
-    for append in appends {
-        numbers.push(append.await.expect("no panic").expect("appended"));
-    }
-    numbers.sort_unstable();
-    assert_eq!(numbers, (1..=25).collect::<Vec<_>>());
-    log.close().await.expect("closed");
-    assert!(matches!(log.append(entry(0)).await, Err(AuditError::Unavailable)));
-    audited.vault.rotate().expect("rotated");
-    let log = audited.log(10).await;
-    assert_eq!(log.append(entry(26)).await.expect("appended"), 26);
-    assert_eq!(log.records(24, 10).await.expect("read").len(), 2);
-    let summary = audited.verify().await.expect("the chain holds");
-    assert_eq!((summary.records, summary.checkpoints, summary.signed_until), (26, 3, 25));
-    let known = log.records(19, 1).await.expect("read").remove(0);
-    let signer = audited.vault.signer();
-    verify(&audited.store, &signer, Some((20, &known.hash))).await.expect("the known checkpoint fits");
-    let cut = verify(&audited.store, &signer, Some((27, &known.hash))).await;
-    assert!(matches!(cut, Err(AuditError::Broken { seq: 26, .. })));
-}
-
-#[tokio::test]
-async fn a_changed_chain_does_not_verify() {
-    let tampers: [(&str, u64); 6] = [
-        ("UPDATE audit SET detail = '{}' WHERE seq = 7", 7),
-        ("UPDATE audit SET at = at + 1 WHERE seq = 30", 30),
-        ("DELETE FROM audit WHERE seq = 12", 12),
-        ("UPDATE audit SET principal = 'x', purpose = 'zhang.analyststatistics' WHERE seq = 3", 3),
-        ("UPDATE audit_checkpoint SET at = at + 1 WHERE seq = 20", 20),
-        ("DELETE FROM audit WHERE seq > 18", 18),
-    ];
-    for (sql, seq) in tampers {
-        let audited = Audited::new().await;
-        let log = audited.log(10).await;
-        for n in 0..30 {
-            log.append(entry(n)).await.expect("appended");
-        }
-        log.close().await.expect("closed");
-        audited.verify().await.expect("it holds before");
-        audited.tamper(sql).await;
-        let broken = audited.verify().await;
-        assert!(matches!(broken, Err(AuditError::Broken { seq: at, .. }) if at == seq), "{sql}: {broken:?}");
-    }
+    let counts = store.ingest_counts().await.expect("counted");
+    let counts: Vec<_> = counts.iter().map(|count| (count.day, count.batches, count.quarantined)).collect();
+    assert_eq!(counts, [(0, 1, 1), (1, 2, 2)]);
 }
