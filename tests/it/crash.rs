@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressDrawTarget};
+use minqiao_connector_api::report::RunReport;
 use minqiao_core::SystemClock;
 use minqiao_server::commands::demo::{DemoArgs, cast::Cast, connectors, make_city, truth};
 use minqiao_server::config::Config;
@@ -107,18 +108,49 @@ async fn killed_ten_times_during_an_ingest_nothing_is_lost_or_doubled() {
     hub.kill().expect("kill -9 once more");
     hub.wait().expect("it is gone");
 
+    let rows = truth::compare_rows(&city, &reports).expect("a truth");
+    assert_eq!(rows.truth.rows_disagree, 0, "{:?}", rows.examples);
+    assert_eq!(rows.truth.rows_agree, made.rows);
+    stored_is_what_was_accepted(config.clone(), &reports).await;
+    every_message_is_in_the_lake(&config);
+
+    // The log holds everything: the lake, lost with its index, is made again from it.
+    std::fs::remove_dir_all(config.below_data("lake")).expect("the lake is gone");
+    stored_is_what_was_accepted(config, &reports).await;
+}
+
+async fn stored_is_what_was_accepted(config: Config, reports: &[RunReport]) {
     let hub = Hub::open(config, Arc::new(SystemClock::new())).await.expect("the folder opens");
     let running = hub.start().await.expect("it starts");
     let hub = running.hub.clone();
     hub.writer.wait_for_all(&*hub.bus, Duration::from_secs(120)).await.expect("all is queryable");
-    let rows = truth::compare_rows(&city, &reports).expect("a truth");
-    assert_eq!(rows.truth.rows_disagree, 0, "{:?}", rows.examples);
-    assert_eq!(rows.truth.rows_agree, made.rows);
-    for report in &reports {
+    for report in reports {
         for item in &report.items {
             let stored = hub.lake.row_counts().get(&item.item).map_or(0, |rows| rows.changes);
             assert_eq!(stored, item.counts.accepted, "{}: accepted rows and stored versions", item.item);
         }
     }
     running.stop().await;
+}
+
+/// `minqiao bus inspect` tells positions and headers, and that the lake lacks nothing.
+fn every_message_is_in_the_lake(config: &Config) {
+    let told = Command::new(program())
+        .arg("--data")
+        .arg(&config.data_dir)
+        .args(["bus", "inspect", "--headers", "1"])
+        .output()
+        .expect("it runs");
+    let told = String::from_utf8(told.stdout).expect("text");
+    let partitions: Vec<Vec<&str>> = told
+        .lines()
+        .filter(|line| line.starts_with("minqiao."))
+        .map(|line| line.split_whitespace().collect())
+        .collect();
+    assert_eq!(partitions.len(), 73 * 2, "{told}");
+    for columns in partitions {
+        let [_, _, messages, in_lake, lag, _] = columns[..] else { panic!("{columns:?}") };
+        assert!(messages == in_lake && lag == "0", "{columns:?}");
+    }
+    assert!(told.contains("of batch ") && told.contains("by civil-affairs.371000, catalogue "), "{told}");
 }

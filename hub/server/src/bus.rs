@@ -58,11 +58,14 @@ pub async fn remove_namespace(config: &Config) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Picks one.
+type Figure = fn(&KafkaFigures) -> u64;
+
 /// librdkafka's figures as metrics.
 struct Figures {
     bus: Arc<KafkaBus>,
-    gauges: [(IntGauge, fn(&KafkaFigures) -> u64); 4],
-    counters: [(IntCounter, fn(&KafkaFigures) -> u64); 6],
+    gauges: [(IntGauge, Figure); 4],
+    counters: [(IntCounter, Figure); 6],
 }
 
 impl Figures {
