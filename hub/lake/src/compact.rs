@@ -3,7 +3,8 @@
 //! A fold rewrites one bucket of `current` from its file and the tail and commits the version of `changes` it reached
 //! in the same commit. Nothing is locked: readers keep the picture they have, writers append to `changes` meanwhile,
 //! and a second compactor loses the commit by its application transaction. How often buckets are rewritten is chosen:
-//! the tail must have grown to a share of what would be rewritten, or the item must be quiet and cheap.
+//! the tail must have grown to a share of what would be rewritten, the item must be quiet and small, or rows must have
+//! waited, the longer the more there is to rewrite.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -30,10 +31,11 @@ const STEP_ROWS: usize = 8192;
 const FAN_IN: usize = 12;
 /// A quiet item is folded at once when that rewrites at most this many rows …
 const LITTLE_ROWS: u64 = 100_000;
-/// … or when the tail has at least this share of them.
-const WORTH_SHARE: f64 = 0.05;
-/// Rows that waited long are folded when that rewrites at most this many, or when they are worth it: a department that
-/// sends a few rows every few seconds must not have its whole item rewritten, and kept as old files, each time.
+/// … or when the tail has at least this share of them:
+/// what is rewritten, and kept as old files for a while, is then at most ten times what came.
+const WORTH_SHARE: f64 = 0.1;
+/// Rows that waited `fold_age` are folded when that rewrites at most this many; with more they wait in proportion. A
+/// department that sends a few rows every few seconds does not have a large item rewritten each time.
 const AGED_ROWS: u64 = 1_000_000;
 /// How often the tables are searched for files of crashed writers.
 const ORPHANS_EVERY: Duration = Duration::from_secs(1800);
@@ -163,8 +165,9 @@ impl Lake {
         // An item that never is quiet must not be merged while reading for ever.
         let oldest = tail.iter().map(|file| file.written_at).min().unwrap_or(i64::MAX);
         let age = self.clock.now().0.saturating_sub(oldest);
-        let aged = u128::try_from(age).is_ok_and(|age| age >= self.options.fold_age.as_millis());
-        let due = (idle && (worth || rows <= LITTLE_ROWS)) || (aged && (worth || rows <= AGED_ROWS));
+        let patience = self.options.fold_age.as_secs_f64() * (rows as f64 / AGED_ROWS as f64).max(1.0);
+        let aged = age as f64 >= patience * 1000.0;
+        let due = aged || (idle && (worth || rows <= LITTLE_ROWS));
         if tail_rows > 0 && due {
             self.fold_narrow(tables).await?;
         } else if tail.len() > self.options.tail_files_max {

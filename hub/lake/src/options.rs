@@ -63,7 +63,7 @@ pub struct LakeOptions {
     /// An item is folded when nothing arrived for this long, so that reads become plain scans. Not while rows stream in:
     /// the same rows would be rewritten again and again.
     pub fold_idle: Duration,
-    /// An item that is never quiet is folded when rows have waited this long.
+    /// An item that is never quiet is folded when rows have waited this long; beyond a million rows in proportion.
     pub fold_age: Duration,
     /// An unfolded tail of more files than this is put together in fewer: it bounds what a read merges.
     pub tail_files_max: usize,
@@ -100,7 +100,7 @@ impl Default for LakeOptions {
             bucket_rows_max: 1 << 19,
             small_file_bytes: 32 << 20,
             small_files_min: 8,
-            retention: Duration::from_secs(3600),
+            retention: Duration::from_secs(600),
             log_retention: Duration::from_secs(30 * 86_400),
             footer_cache_bytes: 48 << 20,
             index_cache_bytes: 16 << 20,
