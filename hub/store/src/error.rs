@@ -82,7 +82,7 @@ pub enum StoreError {
     #[error("the store's schema could not be brought up to date")]
     Migrate(#[from] sqlx::migrate::MigrateError),
     /// The database failed; a change that was asked for was not made.
-    #[error("the store's database failed")]
+    #[error("the store's database failed, code {}", code(.0).unwrap_or_else(|| "none".to_owned()))]
     Database(#[from] sqlx::Error),
 }
 
@@ -109,7 +109,13 @@ impl StoreError {
             Self::Database(error) => {
                 lost(error)
                     || self.is_contended()
-                    || matches!(error, sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed)
+                    || matches!(
+                        error,
+                        sqlx::Error::PoolTimedOut
+                            | sqlx::Error::PoolClosed
+                            | sqlx::Error::BeginFailed
+                            | sqlx::Error::InvalidSavePointStatement
+                    )
                     || disk_is_in_the_way(error)
                     // Standby, lock not given in time, statement out of time, no resources; SQLite is busy.
                     || code(error).is_some_and(|code| {

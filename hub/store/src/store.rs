@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use sqlx::ConnectOptions as _;
+use sqlx::Connection as _;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 
 use crate::engine::{Pools, query};
@@ -72,6 +73,9 @@ async fn sqlite(options: SqliteOptions) -> Result<Pools, StoreError> {
     let write = SqlitePoolOptions::new()
         .max_connections(1)
         .acquire_timeout(Duration::from_secs(60))
+        // SQLite ends a transaction by itself when the disk is full. The driver goes on counting it and refuses every
+        // further one on this connection; another connection starts at zero.
+        .before_acquire(|connection, _| Box::pin(async move { Ok(!connection.is_in_transaction()) }))
         .connect_with(connect.clone())
         .await?;
     migrations::sqlite().run(&write).await?;
