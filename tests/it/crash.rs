@@ -14,21 +14,9 @@ use minqiao_core::SystemClock;
 use minqiao_server::commands::demo::{DemoArgs, cast::Cast, connectors, make_city, truth};
 use minqiao_server::config::Config;
 use minqiao_server::hub::Hub;
+use minqiao_tests::Schedule;
 
 const KILLS: usize = 10;
-
-/// A small generator of the schedule (SplitMix64); the city has its own.
-struct Schedule(u64);
-
-impl Schedule {
-    fn next(&mut self, below: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        (z ^ (z >> 31)) % below
-    }
-}
 
 /// The program, built beside this test.
 fn program() -> PathBuf {
@@ -63,7 +51,7 @@ async fn killed_ten_times_during_an_ingest_nothing_is_lost_or_doubled() {
     #[expect(clippy::disallowed_methods, reason = "tests are configured by the environment")]
     let seed: u64 = std::env::var("MINQIAO_TEST_SEED").ok().and_then(|s| s.parse().ok()).unwrap_or(20_260_701);
     println!("seed {seed}");
-    let mut schedule = Schedule(seed);
+    let mut schedule = Schedule::new(seed);
     let folder = tempfile::tempdir().expect("a folder");
     let bars = MultiProgress::with_draw_target(ProgressDrawTarget::hidden());
     let city = folder.path().join("city");
@@ -94,7 +82,7 @@ async fn killed_ten_times_during_an_ingest_nothing_is_lost_or_doubled() {
     let kills = async {
         let mut during_ingest = 0;
         for _ in 0..KILLS {
-            tokio::time::sleep(Duration::from_millis(150 + schedule.next(700))).await;
+            tokio::time::sleep(schedule.millis(150, 849)).await;
             during_ingest += usize::from(!done.load(Ordering::SeqCst));
             hub.kill().expect("kill -9");
             hub.wait().expect("it is gone");

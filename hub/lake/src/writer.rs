@@ -1,7 +1,7 @@
 //! From the bus to the lake, exactly once.
 //!
-//! One loop fetches from all topics in turn and collects a micro-batch per item; one lane per item encodes up to two
-//! micro-batches at a time and commits them in order. A commit carries the rows and, per topic partition, the
+//! One loop asks all partitions where they end, fetches from a few at once and collects a micro-batch per item (`lane`);
+//! one `committer` per item encodes up to two micro-batches at a time and commits them in order. A commit carries the rows and, per topic partition, the
 //! position they end at (LAKE-1). A lane begins by reading those positions from the lake; nothing else remembers them.
 //!
 //! ```text
@@ -17,26 +17,22 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arrow::array::{RecordBatch, StringArray};
-use arrow::buffer::Buffer;
-use arrow::datatypes::{DataType, Field, Schema};
-use arrow::ipc::reader::StreamDecoder;
-use chrono::NaiveDate;
+use futures::StreamExt;
 use futures::stream::FuturesUnordered;
-use futures::{StreamExt, TryStreamExt};
-use minqiao_bus::{Bus, BusError, Headers, Record, TopicInfo};
-use minqiao_schemas::envelope;
+use minqiao_bus::{Bus, BusError, TopicInfo};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
+use self::committer::Committer;
+pub(crate) use self::committer::positions;
+use self::lane::Lane;
 use crate::LakeError;
-use crate::create::{NewFile, Sorted, Target, by_ingest_date, create_file};
-use crate::index::file_id;
 use crate::lake::Lake;
-use crate::layout::{ItemLayout, conform};
 use crate::snapshot::ItemTables;
-use crate::table::{Commit, DataFile};
+
+mod committer;
+mod lane;
 
 /// Prefix of the topics that belong to items.
 const TOPIC_PREFIX: &str = "minqiao.";
@@ -79,33 +75,6 @@ pub struct LakeWriter {
 
 /// A topic, a partition, and the offset to go on from.
 type Place = (String, u32, u64);
-
-/// Rows on their way into one commit.
-#[derive(Debug)]
-struct MicroBatch {
-    batches: Vec<RecordBatch>,
-    /// First and last offset by partition.
-    offsets: BTreeMap<u32, (u64, u64)>,
-    rows: usize,
-    bytes: usize,
-    since: Duration,
-    permits: Vec<OwnedSemaphorePermit>,
-}
-
-/// An item's way into the lake.
-struct Lane {
-    tables: Arc<ItemTables>,
-    topic: TopicInfo,
-    /// Next offset to fetch, by partition.
-    next: Vec<u64>,
-    open: Option<MicroBatch>,
-    out: mpsc::Sender<MicroBatch>,
-    /// Ends with the lane: a writer that is dropped leaves nothing running.
-    task: AbortOnDropHandle<Result<(), LakeError>>,
-    failures: u32,
-    /// A message that cannot be written is tried again then; nothing behind it is fetched before.
-    blocked_until: Option<Duration>,
-}
 
 impl LakeWriter {
     /// A writer of the lake. Several may run, in one process or in many: whoever commits a position first wins.
@@ -187,11 +156,15 @@ impl Run {
             return Err(error);
         }
         tracing::error!(error = &error as &dyn std::error::Error, "bus or lake does not answer, trying again");
+        self.pause(AGAIN_AFTER).await;
+        Ok(())
+    }
+
+    async fn pause(&self, pause: Duration) {
         tokio::select! {
-            () = tokio::time::sleep(AGAIN_AFTER) => {}
+            () = tokio::time::sleep(pause) => {}
             () = self.cancel.cancelled() => {}
         }
-        Ok(())
     }
 
     /// Leaves a topic alone for a while: its part of the bus does not answer.
@@ -268,11 +241,7 @@ impl Run {
                 Err(_) => lane.failures + 1,
             };
             if failures > 0 {
-                let pause = RETRY_MIN.saturating_mul(1 << failures.min(8)).min(RETRY_MAX);
-                tokio::select! {
-                    () = tokio::time::sleep(pause) => {}
-                    () = self.cancel.cancelled() => {}
-                }
+                self.pause(RETRY_MIN.saturating_mul(1 << failures.min(8)).min(RETRY_MAX)).await;
             }
             let lane = self.open_lane(lane.tables, lane.topic, failures).await?;
             self.lanes.insert(topic, lane);
@@ -283,7 +252,7 @@ impl Run {
     /// Asks all partitions at once where they end; answers those that have something new, with the position to read from.
     async fn look(&mut self) -> Result<Vec<Place>, LakeError> {
         let now = self.lake.clock.monotonic();
-        let lanes = self.lanes.iter().filter(|(_, lane)| lane.blocked_until.is_none_or(|until| now >= until));
+        let lanes = self.lanes.iter().filter(|(_, lane)| lane.is_clear(now));
         let places: Vec<Place> = lanes
             .flat_map(|(topic, lane)| (0..).zip(&lane.next).map(|(partition, next)| (topic.clone(), partition, *next)))
             .collect();
@@ -330,10 +299,8 @@ impl Run {
         let mut fetches = Vec::with_capacity(wanted.len());
         for (topic, partition, next) in wanted {
             let now = self.lake.clock.monotonic();
-            let open = self.lanes.get(topic).is_some_and(|lane| {
-                !lane.is_full(&self.lake.options) && lane.blocked_until.is_none_or(|until| now >= until)
-            });
-            if !open {
+            let open = |lane: &Lane| !lane.is_full(&self.lake.options) && lane.is_clear(now);
+            if !self.lanes.get(topic).is_some_and(open) {
                 continue;
             }
             let Some(permits) = self.take_budget().await else { break };
@@ -410,7 +377,7 @@ impl Run {
         let waits: FuturesUnordered<_> = self
             .lanes
             .values()
-            .filter(|lane| !lane.is_full(&self.lake.options) && lane.blocked_until.is_none_or(|until| now >= until))
+            .filter(|lane| !lane.is_full(&self.lake.options) && lane.is_clear(now))
             .flat_map(|lane| lane.next.iter().enumerate().map(move |(partition, next)| (lane, partition, *next)))
             .map(|(lane, partition, next)| {
                 let partition = u32::try_from(partition).unwrap_or(u32::MAX);
@@ -459,238 +426,4 @@ fn ends_the_writer(error: &LakeError) -> bool {
         LakeError::Bus(error) => of_bus(error),
         _ => false,
     }
-}
-
-impl Lane {
-    fn is_full(&self, options: &crate::LakeOptions) -> bool {
-        self.open.as_ref().is_some_and(|open| open.rows >= options.batch_rows || open.bytes >= options.batch_bytes)
-    }
-
-    fn add(
-        &mut self,
-        partition: u32,
-        records: Vec<Record>,
-        permits: OwnedSemaphorePermit,
-        now: Duration,
-    ) -> Result<(), LakeError> {
-        if records.is_empty() {
-            return Ok(());
-        }
-        let open = self.open.get_or_insert_with(|| MicroBatch {
-            batches: Vec::new(),
-            offsets: BTreeMap::new(),
-            rows: 0,
-            bytes: 0,
-            since: now,
-            permits: Vec::new(),
-        });
-        let mut permits = permits;
-        let bytes: usize = records.iter().map(|record| record.payload.len()).sum();
-        // Give back what the fetch did not use.
-        let used = bytes.div_ceil(PERMIT_BYTES).min(permits.num_permits());
-        drop(permits.split(permits.num_permits() - used));
-        open.permits.push(permits);
-        for record in records {
-            let damaged = |reason| LakeError::DamagedMessage {
-                topic: self.topic.name.clone(),
-                partition,
-                offset: record.offset,
-                reason,
-            };
-            let next = &mut self.next[partition as usize];
-            if record.offset != *next {
-                return Err(damaged("a message before it is missing"));
-            }
-            let batches = decode(&self.tables.layout, &record).map_err(damaged)?;
-            *next += 1;
-            open.bytes += record.payload.len();
-            open.rows += batches.iter().map(RecordBatch::num_rows).sum::<usize>();
-            open.batches.extend(batches);
-            let offsets = open.offsets.entry(partition).or_insert((record.offset, record.offset));
-            offsets.1 = record.offset;
-        }
-        Ok(())
-    }
-}
-
-/// Reads a message without copying it. A column that a later catalogue added is null in older messages.
-fn decode(layout: &ItemLayout, record: &Record) -> Result<Vec<RecordBatch>, &'static str> {
-    if record.headers.item != layout.code {
-        return Err("it belongs to another item");
-    }
-    let mut decoder = StreamDecoder::new();
-    let mut buffer = Buffer::from(record.payload.clone());
-    let mut batches = Vec::new();
-    while !buffer.is_empty() {
-        match decoder.decode(&mut buffer) {
-            Ok(Some(batch)) => batches.push(checked(layout, &record.headers, &batch)?),
-            Ok(None) => {}
-            Err(_) => return Err("it is not an Arrow stream"),
-        }
-    }
-    decoder.finish().map_err(|_| "its Arrow stream is cut off")?;
-    Ok(batches)
-}
-
-/// The batch with every column of the item; what the headers say stands in every row.
-fn checked(layout: &ItemLayout, headers: &Headers, batch: &RecordBatch) -> Result<RecordBatch, &'static str> {
-    let (mut fields, mut columns) = (batch.schema().fields().to_vec(), batch.columns().to_vec());
-    if fields.iter().any(|field| layout.schema.index_of(field.name()).is_err()) {
-        return Err("it has a column that the item does not have");
-    }
-    let values = [&headers.item, &headers.catalogue_version, &headers.provider, &headers.batch_id];
-    for (name, value) in envelope::BATCH_COLUMNS.iter().zip(values) {
-        if batch.column_by_name(name).is_none() && layout.schema.index_of(name).is_ok() {
-            fields.push(Arc::new(Field::new(*name, DataType::Utf8, true)));
-            columns.push(Arc::new(StringArray::new_repeated(value.as_str(), batch.num_rows())));
-        }
-    }
-    let batch = RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).map_err(|_| "its columns do not fit")?;
-    conform(&layout.schema, &batch)
-}
-
-/// Encodes and commits the micro-batches of one item.
-struct Committer {
-    lake: Arc<Lake>,
-    tables: Arc<ItemTables>,
-    topic: TopicInfo,
-    encoders: Arc<Semaphore>,
-    cancel: CancellationToken,
-}
-
-/// Files of a micro-batch that wait for their commit.
-struct Encoded {
-    files: Vec<NewFile>,
-    offsets: BTreeMap<u32, (u64, u64)>,
-    rows: usize,
-    _permits: Vec<OwnedSemaphorePermit>,
-}
-
-impl Committer {
-    async fn run(self, batches: mpsc::Receiver<MicroBatch>) -> Result<(), LakeError> {
-        let batches = futures::stream::unfold(batches, |mut batches| async move {
-            batches.recv().await.map(|batch| (batch, batches))
-        });
-        let encoded = batches.map(|batch| self.encode(batch)).buffered(self.lake.options.encoders.max(1));
-        let mut encoded = std::pin::pin!(encoded);
-        while let Some(next) = encoded.try_next().await? {
-            self.commit(next).await?;
-        }
-        Ok(())
-    }
-
-    async fn encode(&self, batch: MicroBatch) -> Result<Encoded, LakeError> {
-        let _encoder = self.encoders.acquire().await.map_err(|_| LakeError::Task)?;
-        let mut by_date: BTreeMap<NaiveDate, Vec<RecordBatch>> = BTreeMap::new();
-        for rows in batch.batches {
-            for (date, part) in by_ingest_date(&self.tables.layout, rows)? {
-                by_date.entry(date).or_default().push(part);
-            }
-        }
-        let mut files = Vec::new();
-        for (date, rows) in by_date {
-            let layout = Arc::clone(&self.tables.layout);
-            let now = self.lake.clock.now();
-            let sync = self.lake.options.sync;
-            let file = create_file(&self.tables, Target::Changes(date), now, sync, move || Sorted::new(&layout, rows));
-            files.push(file.await?);
-        }
-        Ok(Encoded { files, offsets: batch.offsets, rows: batch.rows, _permits: batch.permits })
-    }
-
-    async fn commit(&self, encoded: Encoded) -> Result<(), LakeError> {
-        let started = self.lake.clock.monotonic();
-        let transactions = encoded.offsets.iter().map(|(partition, (first, last))| {
-            let before = first.checked_sub(1).map(signed);
-            (app_id(&self.topic, *partition), before, signed(*last))
-        });
-        let commit = Commit {
-            added: encoded.files.iter().map(|new| new.file.clone()).collect(),
-            removed: Vec::new(),
-            transactions: transactions.collect(),
-            data_change: true,
-            now: self.lake.clock.now().0,
-        };
-        let outcome = self.commit_until_known(&commit).await;
-        if !matches!(outcome, Err(LakeError::Log { .. } | LakeError::Store(_))) {
-            // Known to be committed, or known to be given up: then the files are orphans that upkeep deletes.
-            commit.added.iter().for_each(|file| self.tables.changes.end_file(&file.path));
-        }
-        outcome?;
-        let elapsed = self.lake.clock.monotonic().saturating_sub(started);
-        self.lake.metrics.commit_seconds.observe(elapsed.as_secs_f64());
-        let item = self.tables.layout.code.as_str();
-        self.lake.metrics.committed_rows.with_label_values(&[item]).inc_by(encoded.rows as u64);
-        self.lake.show_files(&self.tables);
-        for (partition, (_, last)) in &encoded.offsets {
-            self.lake.progress.set(&self.topic.name, *partition, last + 1);
-        }
-        self.lake.upkeep.touched(item, self.lake.clock.monotonic());
-        self.lake.progress.announce();
-        self.lake.index_files(&self.tables, encoded.files).await.map(|_| ())
-    }
-
-    /// Repeats a commit whose outcome is unknown until it is known (LAKE-2): each attempt first reads the log and
-    /// finds the commit if it happened.
-    async fn commit_until_known(&self, commit: &Commit) -> Result<(), LakeError> {
-        let mut pause = RETRY_MIN;
-        loop {
-            match self.tables.changes.commit(commit).await {
-                Ok(_) => return Ok(()),
-                Err(error @ (LakeError::Log { .. } | LakeError::Store(_))) => {
-                    let item = self.tables.layout.code.as_str();
-                    self.lake.metrics.failures.with_label_values(&[item]).inc();
-                    tracing::warn!(item, error = &error as &dyn std::error::Error, "outcome of a commit is unknown");
-                    tokio::select! {
-                        () = tokio::time::sleep(pause) => {}
-                        () = self.cancel.cancelled() => return Err(error),
-                    }
-                    pause = (pause * 2).min(RETRY_MAX);
-                }
-                Err(error) => return Err(error),
-            }
-        }
-    }
-}
-
-impl Lake {
-    /// Adds files to the point index; answers them without their entries.
-    pub(crate) async fn index_files(
-        &self,
-        tables: &ItemTables,
-        files: Vec<NewFile>,
-    ) -> Result<Vec<DataFile>, LakeError> {
-        let (index, layout) = (Arc::clone(&self.index), Arc::clone(&tables.layout));
-        let indexing = tokio::task::spawn_blocking(move || {
-            files
-                .into_iter()
-                .map(|new| {
-                    if let Some(file) = file_id(&new.file.path) {
-                        index.add(&layout, file, new.entries)?;
-                    }
-                    Ok(new.file)
-                })
-                .collect()
-        });
-        indexing.await.map_err(|_| LakeError::Task)?
-    }
-}
-
-/// Names a partition of a topic in the log, for this life of the topic.
-/// Where each partition goes on after what the table holds.
-pub(crate) async fn positions(tables: &ItemTables, topic: &TopicInfo) -> Result<Vec<u64>, LakeError> {
-    let mut next = Vec::new();
-    for partition in 0..topic.partitions {
-        let committed = tables.changes.transaction(&app_id(topic, partition)).await?;
-        next.push(committed.map_or(0, |last| u64::try_from(last).unwrap_or_default() + 1));
-    }
-    Ok(next)
-}
-
-fn app_id(topic: &TopicInfo, partition: u32) -> String {
-    format!("{}/{}/{partition}", topic.name, topic.id)
-}
-
-fn signed(offset: u64) -> i64 {
-    i64::try_from(offset).unwrap_or(i64::MAX)
 }

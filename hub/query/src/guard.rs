@@ -431,7 +431,7 @@ fn conjuncts(expression: &Expr) -> Vec<&Expr> {
     }
 }
 
-fn has_subquery(plan: &LogicalPlan) -> bool {
+pub(crate) fn has_subquery(plan: &LogicalPlan) -> bool {
     let mut found = false;
     let look = plan.apply_expressions(|expression| {
         found |= expression

@@ -18,15 +18,15 @@ use datafusion::logical_expr::{
     Aggregate, BinaryExpr, Expr, Join, JoinType, LogicalPlan, Operator, TableScan, TableScanBuilder,
 };
 
-use crate::guard::Lookup;
+use crate::guard::{Lookup, has_subquery};
 use crate::secure_table::SecureTable;
 
 /// The plan with tokens in place of the pseudonyms that only stand for themselves.
 pub(crate) fn pseudonyms_late(plan: &LogicalPlan, tables: &Lookup<'_>) -> Result<LogicalPlan> {
-    let mut trace = Trace { tables, classes: Vec::new(), columns: Vec::new(), scans: 0 };
-    if trace.has_subquery(plan)? {
+    if plan.exists(|node| Ok(has_subquery(node)))? {
         return Ok(plan.clone());
     }
+    let mut trace = Trace { tables, classes: Vec::new(), columns: Vec::new(), scans: 0 };
     let out = trace.node(plan)?;
     trace.spoil_all(&out);
     let mut kept: HashMap<usize, Vec<usize>> = HashMap::new();
@@ -64,18 +64,6 @@ struct Trace<'a> {
 }
 
 impl Trace<'_> {
-    fn has_subquery(&self, plan: &LogicalPlan) -> Result<bool> {
-        let mut found = false;
-        plan.apply(|node| {
-            node.apply_subqueries(|_| {
-                found = true;
-                Ok(TreeNodeRecursion::Stop)
-            })?;
-            Ok(if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
-        })?;
-        Ok(found)
-    }
-
     fn root(&self, mut column: usize) -> usize {
         while self.classes[column].0 != column {
             column = self.classes[column].0;

@@ -1,7 +1,7 @@
 //! Sealed batches into each engine of the bus and out again, beside Kafka's own performance tools on the same brokers with
 //! messages of the same size.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 
@@ -10,6 +10,7 @@ use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
 use minqiao_bus::{Bus, EmbeddedBus, EmbeddedOptions, Headers, Message, Span};
 use minqiao_bus_kafka::{KafkaBus, KafkaOptions};
+use minqiao_tests::{Brokers, Schedule, kafka};
 use serde_json::{Value, json};
 
 use crate::figures::{Meter, rounded};
@@ -38,18 +39,17 @@ pub(crate) async fn run(work: &Path, load: Load) -> anyhow::Result<Value> {
     let embedded: Arc<dyn Bus> = Arc::new(EmbeddedBus::open(EmbeddedOptions::at(folder.path().join("bus")))?);
     let embedded = measure(&embedded, load).await?;
 
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../servers/kafka");
-    let cluster = Cluster::start(script, folder.path().join("kafka"))?;
+    let brokers = Brokers::start(&folder.path().join("kafka"))?;
     let mut on_kafka = json!({});
     for (name, only_writer) in [("one gateway", true), ("several gateways", false)] {
         let topic_prefix = format!("bench{}.", u8::from(only_writer));
-        let options = KafkaOptions { only_writer, topic_prefix, ..KafkaOptions::at(&cluster.bootstrap) };
+        let options = KafkaOptions { only_writer, topic_prefix, ..KafkaOptions::at(brokers.bootstrap()) };
         let bus = KafkaBus::open(options.clone()).await?;
         let bus: Arc<dyn Bus> = Arc::new(minqiao_bus::Namespaced::new(Arc::new(bus), options.topic_prefix.clone()));
         on_kafka[name] = measure(&bus, load).await?;
         bus.close().await?;
     }
-    let peer = cluster.tools(load)?;
+    let peer = tools(brokers.bootstrap(), load)?;
     let share = |ours: &str, what: &str| {
         let (ours, theirs) = (on_kafka[ours][what].as_f64(), peer[what].as_f64());
         ours.zip(theirs).map(|(ours, theirs)| rounded(ours / theirs))
@@ -113,107 +113,64 @@ async fn measure(bus: &Arc<dyn Bus>, load: Load) -> anyhow::Result<Value> {
 
 /// Bytes that do not compress, as sealed ones do not.
 fn noise(bytes: usize) -> Bytes {
-    let mut state = 0x9E37_79B9_7F4A_7C15_u64;
-    let mut draw = || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state as u8
+    let mut schedule = Schedule::new(1);
+    (0..bytes).map(|_| schedule.draw() as u8).collect()
+}
+
+/// Kafka's own producer and consumer: acknowledged by all, idempotent, no compression, batches as large as ours.
+fn tools(bootstrap: &str, load: Load) -> anyhow::Result<Value> {
+    let libraries = format!("{}/*", kafka::libraries()?);
+    let java = |class: &str, arguments: &[&str]| {
+        kafka::run(Command::new("java").args(["-Xmx512m", "-cp", &libraries, class]).args(arguments))
     };
-    (0..bytes).map(|_| draw()).collect()
-}
-
-/// Three brokers for the time of the benchmark.
-struct Cluster {
-    script: PathBuf,
-    folder: PathBuf,
-    bootstrap: String,
-}
-
-impl Cluster {
-    fn start(script: PathBuf, folder: PathBuf) -> anyhow::Result<Self> {
-        let mut cluster = Self { script, folder, bootstrap: String::new() };
-        cluster.bootstrap = cluster.run(&["start", "--brokers", "3"])?;
-        Ok(cluster)
-    }
-
-    fn run(&self, what: &[&str]) -> anyhow::Result<String> {
-        let mut command = Command::new(&self.script);
-        command.args(what);
-        if what != ["libs"] {
-            command.arg("--dir").arg(&self.folder);
-        }
-        output(&mut command)
-    }
-
-    /// Kafka's own producer and consumer: acknowledged by all, idempotent, no compression, batches as large as ours.
-    fn tools(&self, load: Load) -> anyhow::Result<Value> {
-        let libraries = format!("{}/*", self.run(&["libs"])?);
-        let java = |class: &str, arguments: &[&str]| {
-            output(Command::new("java").args(["-Xmx512m", "-cp", &libraries, class]).args(arguments))
-        };
-        let servers = format!("bootstrap.servers={}", self.bootstrap);
-        let (records, size) = (load.messages.to_string(), load.bytes.to_string());
-        java(
-            "org.apache.kafka.tools.TopicCommand",
-            &[
-                "--bootstrap-server",
-                &self.bootstrap,
-                "--create",
-                "--topic",
-                "peer",
-                "--partitions",
-                &PARTITIONS.to_string(),
-                "--replication-factor",
-                "3",
-                "--config",
-                "min.insync.replicas=2",
-            ],
-        )?;
-        let produced = java(
-            "org.apache.kafka.tools.ProducerPerformance",
-            &[
-                "--topic",
-                "peer",
-                "--num-records",
-                &records,
-                "--record-size",
-                &size,
-                "--throughput",
-                "-1",
-                "--producer-props",
-                &servers,
-                "acks=all",
-                "enable.idempotence=true",
-                "batch.size=1048576",
-                "compression.type=none",
-            ],
-        )?;
-        // `… records/sec (12.34 MB/sec), …`; a megabyte of theirs is 2^20 bytes.
-        let rate =
-            produced.lines().last().and_then(|line| line.split('(').nth(1)?.split(' ').next()?.parse::<f64>().ok());
-        let consumed = java(
-            "org.apache.kafka.tools.ConsumerPerformance",
-            &["--bootstrap-server", &self.bootstrap, "--topic", "peer", "--messages", &records, "--timeout", "60000"],
-        )?;
-        // start, end, MB, MB/s, messages, messages/s, rebalance ms, fetch ms, fetch MB/s, fetch messages/s
-        let fetch = consumed.lines().last().and_then(|line| line.split(", ").nth(8)?.trim().parse::<f64>().ok());
-        Ok(json!({
-            "name": "Apache Kafka's ProducerPerformance and ConsumerPerformance",
-            "in_mib_per_second": rate.with_context(|| format!("the producer's figures: {produced}"))?,
-            "out_mib_per_second": fetch.with_context(|| format!("the consumer's figures: {consumed}"))?,
-        }))
-    }
-}
-
-impl Drop for Cluster {
-    fn drop(&mut self) {
-        let _ended = self.run(&["stop"]);
-    }
-}
-
-fn output(command: &mut Command) -> anyhow::Result<String> {
-    let done = command.output()?;
-    ensure!(done.status.success(), "{command:?}: {}", String::from_utf8_lossy(&done.stderr));
-    Ok(String::from_utf8_lossy(&done.stdout).trim().to_owned())
+    let servers = format!("bootstrap.servers={}", bootstrap);
+    let (records, size) = (load.messages.to_string(), load.bytes.to_string());
+    java(
+        "org.apache.kafka.tools.TopicCommand",
+        &[
+            "--bootstrap-server",
+            bootstrap,
+            "--create",
+            "--topic",
+            "peer",
+            "--partitions",
+            &PARTITIONS.to_string(),
+            "--replication-factor",
+            "3",
+            "--config",
+            "min.insync.replicas=2",
+        ],
+    )?;
+    let produced = java(
+        "org.apache.kafka.tools.ProducerPerformance",
+        &[
+            "--topic",
+            "peer",
+            "--num-records",
+            &records,
+            "--record-size",
+            &size,
+            "--throughput",
+            "-1",
+            "--producer-props",
+            &servers,
+            "acks=all",
+            "enable.idempotence=true",
+            "batch.size=1048576",
+            "compression.type=none",
+        ],
+    )?;
+    // `… records/sec (12.34 MB/sec), …`; a megabyte of theirs is 2^20 bytes.
+    let rate = produced.lines().last().and_then(|line| line.split('(').nth(1)?.split(' ').next()?.parse::<f64>().ok());
+    let consumed = java(
+        "org.apache.kafka.tools.ConsumerPerformance",
+        &["--bootstrap-server", bootstrap, "--topic", "peer", "--messages", &records, "--timeout", "60000"],
+    )?;
+    // start, end, MB, MB/s, messages, messages/s, rebalance ms, fetch ms, fetch MB/s, fetch messages/s
+    let fetch = consumed.lines().last().and_then(|line| line.split(", ").nth(8)?.trim().parse::<f64>().ok());
+    Ok(json!({
+        "name": "Apache Kafka's ProducerPerformance and ConsumerPerformance",
+        "in_mib_per_second": rate.with_context(|| format!("the producer's figures: {produced}"))?,
+        "out_mib_per_second": fetch.with_context(|| format!("the consumer's figures: {consumed}"))?,
+    }))
 }

@@ -59,12 +59,9 @@ fn write(folder: &Path, rows: u64) -> anyhow::Result<u64> {
     Ok(broken)
 }
 
-/// SplitMix64: the fixed stream of a number.
+/// The first draw of the schedule that a number seeds.
 fn mix(of: u64) -> u64 {
-    let mut z = of.wrapping_add(0x9E37_79B9_7F4A_7C15);
-    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    z ^ (z >> 31)
+    minqiao_tests::Schedule::new(of).draw()
 }
 
 fn pick<'a>(of: &[&'a str], by: u64) -> &'a str {

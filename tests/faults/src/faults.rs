@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context;
+use minqiao_tests::kafka::BROKERS;
+use minqiao_tests::{Brokers, Schedule};
 
 use crate::disk::Disk;
-use crate::process::{BROKERS, Brokers, HubProcess};
-use crate::schedule::Schedule;
+use crate::process::HubProcess;
 
 /// How long a hub may take to be ready after anything.
 const READY_WITHIN: Duration = Duration::from_secs(120);
@@ -129,7 +130,7 @@ impl Striker<'_> {
                 let (brokers, which) = (self.brokers.context("brokers")?, self.schedule.below(BROKERS) + 1);
                 brokers.kill(which)?;
                 self.pause(200, 6000).await;
-                brokers.revive(which)
+                Ok(brokers.revive(which)?)
             }
             Fault::AllBrokers => {
                 let brokers = self.brokers.context("brokers")?;

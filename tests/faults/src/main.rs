@@ -10,7 +10,6 @@ mod faults;
 mod oracle;
 mod process;
 mod publisher;
-mod schedule;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -28,15 +27,15 @@ use minqiao_server::commands::demo::cast::Cast;
 use minqiao_server::config::Config;
 use minqiao_server::hub::Hub;
 use minqiao_server::units::Span;
+use minqiao_tests::{Brokers, Schedule};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use crate::disk::Disk;
 use crate::faults::Striker;
 use crate::oracle::Oracle;
-use crate::process::{Brokers, HubProcess};
+use crate::process::HubProcess;
 use crate::publisher::{Counts, Publisher};
-use crate::schedule::Schedule;
 
 /// Faults against a running hub, judged by an oracle: nothing acknowledged may be lost, doubled, changed or reordered.
 #[derive(Debug, Parser)]
@@ -144,7 +143,7 @@ fn prepare(disk: &Disk, brokers: Option<&Brokers>) -> anyhow::Result<(Config, Ca
     config.operations.listen.set_port(free_port()?);
     config.lake.compact_every = Span(Duration::from_millis(500));
     if let Some(brokers) = brokers {
-        config.bus.kafka = Some(minqiao_bus_kafka::KafkaOptions::at(&brokers.bootstrap));
+        config.bus.kafka = Some(minqiao_bus_kafka::KafkaOptions::at(brokers.bootstrap()));
     }
     secret_folder(&config.data_dir)?;
     let opening = Timestamp::parse("2026-07-01T08:00:00+08:00").context("a time")?;

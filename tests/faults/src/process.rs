@@ -1,4 +1,4 @@
-//! The programs that faults strike: the hub, and the brokers of a Kafka cluster.
+//! The hub that faults strike, as a process of its own.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -114,44 +114,4 @@ fn signal(process: u32, signal: &str) -> anyhow::Result<()> {
     let sent = Command::new("kill").arg(format!("-{signal}")).arg(process.to_string()).status()?;
     ensure!(sent.success(), "the signal was not delivered");
     Ok(())
-}
-
-/// Three brokers of `tests/servers/kafka`.
-#[derive(Debug)]
-pub(crate) struct Brokers {
-    script: PathBuf,
-    folder: PathBuf,
-    pub(crate) bootstrap: String,
-}
-
-pub(crate) const BROKERS: u64 = 3;
-
-impl Brokers {
-    pub(crate) fn start(folder: &Path) -> anyhow::Result<Self> {
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../servers/kafka");
-        let mut brokers = Self { script, folder: folder.to_owned(), bootstrap: String::new() };
-        brokers.bootstrap = brokers.run(&["start", "--brokers", "3"])?;
-        ensure!(!brokers.bootstrap.is_empty(), "the cluster has no address");
-        Ok(brokers)
-    }
-
-    fn run(&self, what: &[&str]) -> anyhow::Result<String> {
-        let done = Command::new(&self.script).args(what).arg("--dir").arg(&self.folder).output()?;
-        ensure!(done.status.success(), "kafka {what:?}: {}", String::from_utf8_lossy(&done.stderr));
-        Ok(String::from_utf8_lossy(&done.stdout).trim().to_owned())
-    }
-
-    pub(crate) fn kill(&self, broker: u64) -> anyhow::Result<()> {
-        self.run(&["kill", &broker.to_string()]).map(|_| ())
-    }
-
-    pub(crate) fn revive(&self, broker: u64) -> anyhow::Result<()> {
-        self.run(&["start-one", &broker.to_string()]).map(|_| ())
-    }
-}
-
-impl Drop for Brokers {
-    fn drop(&mut self) {
-        let _ended = self.run(&["stop"]);
-    }
 }

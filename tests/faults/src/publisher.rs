@@ -11,10 +11,10 @@ use anyhow::{Context, ensure};
 use minqiao_connector_api::gateway::{Gateway, GatewayError, Submission};
 use minqiao_connector_api::http::HttpGateway;
 use minqiao_core::BatchId;
+use minqiao_tests::Schedule;
 use tokio_util::sync::CancellationToken;
 
 use crate::oracle::{ITEM, Oracle};
-use crate::schedule::Schedule;
 
 /// What publishers went through.
 #[derive(Debug, Default)]

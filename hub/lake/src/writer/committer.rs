@@ -1,0 +1,167 @@
+//! From a micro-batch to a commit: the rows and the positions after them, or nothing.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use chrono::NaiveDate;
+use futures::{StreamExt, TryStreamExt};
+use minqiao_bus::TopicInfo;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio_util::sync::CancellationToken;
+
+use super::lane::MicroBatch;
+use super::{RETRY_MAX, RETRY_MIN};
+use crate::LakeError;
+use crate::create::{NewFile, Sorted, Target, by_ingest_date, create_file};
+use crate::index::file_id;
+use crate::lake::Lake;
+use crate::snapshot::ItemTables;
+use crate::table::{Commit, DataFile};
+
+/// Encodes and commits the micro-batches of one item.
+pub(super) struct Committer {
+    pub(super) lake: Arc<Lake>,
+    pub(super) tables: Arc<ItemTables>,
+    pub(super) topic: TopicInfo,
+    pub(super) encoders: Arc<Semaphore>,
+    pub(super) cancel: CancellationToken,
+}
+
+/// Files of a micro-batch that wait for their commit.
+struct Encoded {
+    files: Vec<NewFile>,
+    offsets: BTreeMap<u32, (u64, u64)>,
+    rows: usize,
+    _permits: Vec<OwnedSemaphorePermit>,
+}
+
+impl Committer {
+    /// Commits in the order of arrival, until the channel closes or a commit fails.
+    pub(super) async fn run(self, batches: mpsc::Receiver<MicroBatch>) -> Result<(), LakeError> {
+        let batches = futures::stream::unfold(batches, |mut batches| async move {
+            batches.recv().await.map(|batch| (batch, batches))
+        });
+        let encoded = batches.map(|batch| self.encode(batch)).buffered(self.lake.options.encoders.max(1));
+        let mut encoded = std::pin::pin!(encoded);
+        while let Some(next) = encoded.try_next().await? {
+            self.commit(next).await?;
+        }
+        Ok(())
+    }
+
+    async fn encode(&self, batch: MicroBatch) -> Result<Encoded, LakeError> {
+        let _encoder = self.encoders.acquire().await.map_err(|_| LakeError::Task)?;
+        let mut by_date: BTreeMap<NaiveDate, Vec<RecordBatch>> = BTreeMap::new();
+        for rows in batch.batches {
+            for (date, part) in by_ingest_date(&self.tables.layout, rows)? {
+                by_date.entry(date).or_default().push(part);
+            }
+        }
+        let mut files = Vec::new();
+        for (date, rows) in by_date {
+            let layout = Arc::clone(&self.tables.layout);
+            let now = self.lake.clock.now();
+            let sync = self.lake.options.sync;
+            let file = create_file(&self.tables, Target::Changes(date), now, sync, move || Sorted::new(&layout, rows));
+            files.push(file.await?);
+        }
+        Ok(Encoded { files, offsets: batch.offsets, rows: batch.rows, _permits: batch.permits })
+    }
+
+    async fn commit(&self, encoded: Encoded) -> Result<(), LakeError> {
+        let started = self.lake.clock.monotonic();
+        let transactions = encoded.offsets.iter().map(|(partition, (first, last))| {
+            let before = first.checked_sub(1).map(signed);
+            (app_id(&self.topic, *partition), before, signed(*last))
+        });
+        let commit = Commit {
+            added: encoded.files.iter().map(|new| new.file.clone()).collect(),
+            removed: Vec::new(),
+            transactions: transactions.collect(),
+            data_change: true,
+            now: self.lake.clock.now().0,
+        };
+        let outcome = self.commit_until_known(&commit).await;
+        if !matches!(outcome, Err(LakeError::Log { .. } | LakeError::Store(_))) {
+            // Known to be committed, or known to be given up: then the files are orphans that upkeep deletes.
+            commit.added.iter().for_each(|file| self.tables.changes.end_file(&file.path));
+        }
+        outcome?;
+        let elapsed = self.lake.clock.monotonic().saturating_sub(started);
+        self.lake.metrics.commit_seconds.observe(elapsed.as_secs_f64());
+        let item = self.tables.layout.code.as_str();
+        self.lake.metrics.committed_rows.with_label_values(&[item]).inc_by(encoded.rows as u64);
+        self.lake.show_files(&self.tables);
+        for (partition, (_, last)) in &encoded.offsets {
+            self.lake.progress.set(&self.topic.name, *partition, last + 1);
+        }
+        self.lake.upkeep.touched(item, self.lake.clock.monotonic());
+        self.lake.progress.announce();
+        self.lake.index_files(&self.tables, encoded.files).await.map(|_| ())
+    }
+
+    /// Repeats a commit whose outcome is unknown until it is known (LAKE-2): each attempt first reads the log and
+    /// finds the commit if it happened.
+    async fn commit_until_known(&self, commit: &Commit) -> Result<(), LakeError> {
+        let mut pause = RETRY_MIN;
+        loop {
+            match self.tables.changes.commit(commit).await {
+                Ok(_) => return Ok(()),
+                Err(error @ (LakeError::Log { .. } | LakeError::Store(_))) => {
+                    let item = self.tables.layout.code.as_str();
+                    self.lake.metrics.failures.with_label_values(&[item]).inc();
+                    tracing::warn!(item, error = &error as &dyn std::error::Error, "outcome of a commit is unknown");
+                    tokio::select! {
+                        () = tokio::time::sleep(pause) => {}
+                        () = self.cancel.cancelled() => return Err(error),
+                    }
+                    pause = (pause * 2).min(RETRY_MAX);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
+impl Lake {
+    /// Adds files to the point index; answers them without their entries.
+    pub(crate) async fn index_files(
+        &self,
+        tables: &ItemTables,
+        files: Vec<NewFile>,
+    ) -> Result<Vec<DataFile>, LakeError> {
+        let (index, layout) = (Arc::clone(&self.index), Arc::clone(&tables.layout));
+        let indexing = tokio::task::spawn_blocking(move || {
+            files
+                .into_iter()
+                .map(|new| {
+                    if let Some(file) = file_id(&new.file.path) {
+                        index.add(&layout, file, new.entries)?;
+                    }
+                    Ok(new.file)
+                })
+                .collect()
+        });
+        indexing.await.map_err(|_| LakeError::Task)?
+    }
+}
+
+/// Where each partition goes on after what the table holds.
+pub(crate) async fn positions(tables: &ItemTables, topic: &TopicInfo) -> Result<Vec<u64>, LakeError> {
+    let mut next = Vec::new();
+    for partition in 0..topic.partitions {
+        let committed = tables.changes.transaction(&app_id(topic, partition)).await?;
+        next.push(committed.map_or(0, |last| u64::try_from(last).unwrap_or_default() + 1));
+    }
+    Ok(next)
+}
+
+/// Names a partition of a topic in the log, for this life of the topic.
+fn app_id(topic: &TopicInfo, partition: u32) -> String {
+    format!("{}/{}/{partition}", topic.name, topic.id)
+}
+
+fn signed(offset: u64) -> i64 {
+    i64::try_from(offset).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,140 @@
+//! An item's way from messages to a micro-batch.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow::array::{RecordBatch, StringArray};
+use arrow::buffer::Buffer;
+use arrow::datatypes::{DataType, Field, Schema};
+use arrow::ipc::reader::StreamDecoder;
+use minqiao_bus::{Headers, Record, TopicInfo};
+use minqiao_schemas::envelope;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio_util::task::AbortOnDropHandle;
+
+use super::PERMIT_BYTES;
+use crate::LakeError;
+use crate::layout::{ItemLayout, conform};
+use crate::snapshot::ItemTables;
+
+/// Rows on their way into one commit.
+#[derive(Debug)]
+pub(super) struct MicroBatch {
+    pub(super) batches: Vec<RecordBatch>,
+    /// First and last offset by partition.
+    pub(super) offsets: BTreeMap<u32, (u64, u64)>,
+    pub(super) rows: usize,
+    bytes: usize,
+    pub(super) since: Duration,
+    pub(super) permits: Vec<OwnedSemaphorePermit>,
+}
+
+/// An item's way into the lake.
+pub(super) struct Lane {
+    pub(super) tables: Arc<ItemTables>,
+    pub(super) topic: TopicInfo,
+    /// Next offset to fetch, by partition.
+    pub(super) next: Vec<u64>,
+    pub(super) open: Option<MicroBatch>,
+    pub(super) out: mpsc::Sender<MicroBatch>,
+    /// Ends with the lane: a writer that is dropped leaves nothing running.
+    pub(super) task: AbortOnDropHandle<Result<(), LakeError>>,
+    pub(super) failures: u32,
+    /// A message that cannot be written is tried again then; nothing behind it is fetched before.
+    pub(super) blocked_until: Option<Duration>,
+}
+
+impl Lane {
+    pub(super) fn is_full(&self, options: &crate::LakeOptions) -> bool {
+        self.open.as_ref().is_some_and(|open| open.rows >= options.batch_rows || open.bytes >= options.batch_bytes)
+    }
+
+    /// Whether it may be fetched for.
+    pub(super) fn is_clear(&self, now: Duration) -> bool {
+        self.blocked_until.is_none_or(|until| now >= until)
+    }
+
+    /// Takes a fetch into the open micro-batch.
+    pub(super) fn add(
+        &mut self,
+        partition: u32,
+        records: Vec<Record>,
+        permits: OwnedSemaphorePermit,
+        now: Duration,
+    ) -> Result<(), LakeError> {
+        if records.is_empty() {
+            return Ok(());
+        }
+        let open = self.open.get_or_insert_with(|| MicroBatch {
+            batches: Vec::new(),
+            offsets: BTreeMap::new(),
+            rows: 0,
+            bytes: 0,
+            since: now,
+            permits: Vec::new(),
+        });
+        let mut permits = permits;
+        let bytes: usize = records.iter().map(|record| record.payload.len()).sum();
+        // Give back what the fetch did not use.
+        let used = bytes.div_ceil(PERMIT_BYTES).min(permits.num_permits());
+        drop(permits.split(permits.num_permits() - used));
+        open.permits.push(permits);
+        for record in records {
+            let damaged = |reason| LakeError::DamagedMessage {
+                topic: self.topic.name.clone(),
+                partition,
+                offset: record.offset,
+                reason,
+            };
+            let next = &mut self.next[partition as usize];
+            if record.offset != *next {
+                return Err(damaged("a message before it is missing"));
+            }
+            let batches = decode(&self.tables.layout, &record).map_err(damaged)?;
+            *next += 1;
+            open.bytes += record.payload.len();
+            open.rows += batches.iter().map(RecordBatch::num_rows).sum::<usize>();
+            open.batches.extend(batches);
+            let offsets = open.offsets.entry(partition).or_insert((record.offset, record.offset));
+            offsets.1 = record.offset;
+        }
+        Ok(())
+    }
+}
+
+/// Reads a message without copying it. A column that a later catalogue added is null in older messages.
+fn decode(layout: &ItemLayout, record: &Record) -> Result<Vec<RecordBatch>, &'static str> {
+    if record.headers.item != layout.code {
+        return Err("it belongs to another item");
+    }
+    let mut decoder = StreamDecoder::new();
+    let mut buffer = Buffer::from(record.payload.clone());
+    let mut batches = Vec::new();
+    while !buffer.is_empty() {
+        match decoder.decode(&mut buffer) {
+            Ok(Some(batch)) => batches.push(checked(layout, &record.headers, &batch)?),
+            Ok(None) => {}
+            Err(_) => return Err("it is not an Arrow stream"),
+        }
+    }
+    decoder.finish().map_err(|_| "its Arrow stream is cut off")?;
+    Ok(batches)
+}
+
+/// The batch with every column of the item; what the headers say stands in every row.
+fn checked(layout: &ItemLayout, headers: &Headers, batch: &RecordBatch) -> Result<RecordBatch, &'static str> {
+    let (mut fields, mut columns) = (batch.schema().fields().to_vec(), batch.columns().to_vec());
+    if fields.iter().any(|field| layout.schema.index_of(field.name()).is_err()) {
+        return Err("it has a column that the item does not have");
+    }
+    let values = [&headers.item, &headers.catalogue_version, &headers.provider, &headers.batch_id];
+    for (name, value) in envelope::BATCH_COLUMNS.iter().zip(values) {
+        if batch.column_by_name(name).is_none() && layout.schema.index_of(name).is_ok() {
+            fields.push(Arc::new(Field::new(*name, DataType::Utf8, true)));
+            columns.push(Arc::new(StringArray::new_repeated(value.as_str(), batch.num_rows())));
+        }
+    }
+    let batch = RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).map_err(|_| "its columns do not fit")?;
+    conform(&layout.schema, &batch)
+}
