@@ -4,6 +4,7 @@
 //! key     none: the partition is chosen by the caller
 //! headers item, catalogue, batch, provider   UTF-8
 //!         span                               "first row+rows" in decimal
+//!         epoch                              decimal, left out when 0
 //! value   the payload
 //! ```
 //!
@@ -19,16 +20,21 @@ const CATALOGUE: &str = "catalogue";
 const BATCH: &str = "batch";
 const PROVIDER: &str = "provider";
 const SPAN: &str = "span";
+const EPOCH: &str = "epoch";
 
 pub(crate) fn headers_of(headers: &Headers) -> OwnedHeaders {
     let span = format!("{}+{}", headers.span.first_row, headers.span.rows);
     let text = |key, value| Header { key, value: Some(value) };
-    OwnedHeaders::new_with_capacity(5)
+    let all = OwnedHeaders::new_with_capacity(6)
         .insert(text(ITEM, headers.item.as_str()))
         .insert(text(CATALOGUE, headers.catalogue_version.as_str()))
         .insert(text(BATCH, headers.batch_id.as_str()))
         .insert(text(PROVIDER, headers.provider.as_str()))
-        .insert(text(SPAN, span.as_str()))
+        .insert(text(SPAN, span.as_str()));
+    match headers.epoch {
+        0 => all,
+        epoch => all.insert(text(EPOCH, epoch.to_string().as_str())),
+    }
 }
 
 /// A record that the bus did not write is damage: skipping it would hide a loss.
@@ -46,6 +52,8 @@ pub(crate) fn record_of(message: &BorrowedMessage<'_>) -> Result<Record, BusErro
             batch_id: text(BATCH)?.to_owned(),
             provider: text(PROVIDER)?.to_owned(),
             span: span_of(text(SPAN)?)?,
+            // An epoch that cannot be read must not count as the least.
+            epoch: headers.iter().find(|header| header.key == EPOCH).map_or(Some(0), |_| text(EPOCH)?.parse().ok())?,
         })
     }) else {
         return Err(damaged);

@@ -127,6 +127,7 @@ pub(crate) fn message(batch: &str, first_row: u32, payload: impl Into<Bytes>) ->
             batch_id: batch.to_owned(),
             provider: "housing-urban-rural.371002".to_owned(),
             span: Span { first_row, rows: 1 },
+            epoch: 0,
         },
         payload: payload.into(),
     }

@@ -11,6 +11,7 @@
 //! - BUS-4 *Nothing unacknowledged is shown.* `fetch` and `end_offset` never run ahead of durability.
 //! - BUS-5 *A topic has an identity.* [`TopicInfo::id`] changes when a topic is made anew, so that positions stored
 //!   elsewhere cannot silently refer to another log.
+//! - BUS-7 *Turns are fenced.* Engines carry a message's epoch; readers leave out what [`crate::Fence`] does not admit.
 //! - BUS-6 *Bounded.* Messages above the limit are refused; when the log cannot keep up, `append` waits.
 
 use std::fmt;

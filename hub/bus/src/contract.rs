@@ -118,6 +118,7 @@ fn message(batch: &str, first_row: u32, payload: impl Into<Bytes>) -> Message {
             batch_id: batch.to_owned(),
             provider: "housing-urban-rural.371002".to_owned(),
             span: Span { first_row, rows: 10 },
+            epoch: 0,
         },
         payload: payload.into(),
     }
@@ -165,8 +166,9 @@ pub async fn what_was_appended_comes_back(harness: &dyn Harness) -> Verdict {
     let bus = harness.open().await;
     let topic = topic(&*bus, harness, "content", 1).await;
     let payloads = [Bytes::new(), Bytes::from_static(&[0, 255, 0, 10]), Bytes::from(vec![7; 300_000])];
-    let messages: Vec<Message> =
+    let mut messages: Vec<Message> =
         payloads.iter().zip(0..).map(|(payload, row)| message("b", row, payload.clone())).collect();
+    messages[1].headers.epoch = u64::MAX;
     bus.append(&topic, 0, messages.clone()).await.expect("appended");
     let records = all(&*bus, &topic, 0).await;
     assert_eq!(records.len(), 3);
@@ -261,8 +263,10 @@ pub async fn another_span_is_another_message(harness: &dyn Harness) -> Verdict {
     other_provider.headers.provider = "housing-urban-rural.371003".to_owned();
     let mut other_rows = message("b", 0, "x");
     other_rows.headers.span.rows = 11;
-    let messages = vec![message("b", 0, "x"), message("b", 10, "x"), other_provider, other_rows];
-    assert_eq!(bus.append(&topic, 0, messages).await.expect("appended"), [0, 1, 2, 3]);
+    let mut other_epoch = message("b", 0, "x");
+    other_epoch.headers.epoch = 1;
+    let messages = vec![message("b", 0, "x"), message("b", 10, "x"), other_provider, other_rows, other_epoch];
+    assert_eq!(bus.append(&topic, 0, messages).await.expect("appended"), [0, 1, 2, 3, 4]);
     Verdict::Held
 }
 

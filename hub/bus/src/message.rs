@@ -27,8 +27,11 @@ pub struct Headers {
     pub batch_id: String,
     /// Provider code.
     pub provider: String,
-    /// The rows.
+    /// The rows. None in a mark, by which a hub makes its epoch known ([`crate::Fence`]).
     pub span: Span,
+    /// Which of the hubs that take turns in this partition appended it ([`crate::Fence`]); 0 where one hub is alone.
+    #[serde(default)]
+    pub epoch: u64,
 }
 
 /// A message to append.
@@ -57,16 +60,18 @@ impl Message {
 }
 
 impl Headers {
-    /// Names a message for idempotent append: the same provider, batch and span are the same message.
+    /// Names a message for idempotent append: the same provider, batch, span and epoch are the same message. A message
+    /// of an earlier epoch may count for nothing, so that one of a later epoch must not be taken for it.
     pub fn identity(&self) -> Vec<u8> {
-        let Self { batch_id, provider, span, .. } = self;
-        let mut key = Vec::with_capacity(provider.len() + batch_id.len() + 10);
+        let Self { batch_id, provider, span, epoch, .. } = self;
+        let mut key = Vec::with_capacity(provider.len() + batch_id.len() + 18);
         key.extend_from_slice(provider.as_bytes());
         key.push(0);
         key.extend_from_slice(batch_id.as_bytes());
         key.push(0);
         key.extend_from_slice(&span.first_row.to_be_bytes());
         key.extend_from_slice(&span.rows.to_be_bytes());
+        key.extend_from_slice(&epoch.to_be_bytes());
         key
     }
 }

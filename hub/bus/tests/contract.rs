@@ -60,6 +60,7 @@ fn message(first_row: u32, payload: Bytes) -> Message {
             batch_id: "b".to_owned(),
             provider: "housing-urban-rural.371002".to_owned(),
             span: Span { first_row, rows: 1 },
+            epoch: 0,
         },
         payload,
     }

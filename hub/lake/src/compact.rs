@@ -18,10 +18,11 @@ use tokio_util::sync::CancellationToken;
 use crate::LakeError;
 use crate::create::{Target, create_file};
 use crate::files::FilePlace;
-use crate::index::{ColumnEntries, FileEntries, file_id};
+use crate::index::{ColumnEntries, FileEntries, PointIndex, file_id};
 use crate::lake::Lake;
-use crate::layout::{LeadRange, ROOT_BUCKET};
+use crate::layout::{ItemLayout, LeadRange, ROOT_BUCKET};
 use crate::merge::{Keep, Merge, MergeSpec, file_mask};
+use crate::provider::ScanContext;
 use crate::snapshot::{ItemTables, Picture};
 use crate::table::{Commit, DataFile};
 
@@ -76,7 +77,7 @@ impl Lake {
     /// Folds, compacts and deletes where the options say so, until `cancel`. Failures are logged and tried again.
     pub async fn run_upkeep(&self, cancel: CancellationToken) {
         while !cancel.is_cancelled() {
-            for tables in self.items.values() {
+            for tables in self.items.values().filter(|tables| self.writes(&tables.layout.code)) {
                 if cancel.is_cancelled() {
                     return;
                 }
@@ -139,13 +140,7 @@ impl Lake {
             let catching_up = tokio::task::spawn_blocking(move || {
                 let live: HashSet<_> = places.iter().filter_map(|place| file_id(&place.file.path)).collect();
                 index.retain(layout.no, &live)?;
-                for place in &places {
-                    let Some(file) = file_id(&place.file.path) else { continue };
-                    if !index.has(&layout, &file)? {
-                        index.add(&layout, file, read_entries(&layout, &scans.opener, place)?)?;
-                    }
-                }
-                Ok::<_, LakeError>(())
+                add_missing(&index, &layout, &scans, &places)
             });
             catching_up.await.map_err(|_| LakeError::Task)??;
         }
@@ -356,7 +351,11 @@ impl Lake {
         let now = self.clock.monotonic();
         {
             let mut at = self.upkeep.orphans_at.lock();
-            if at.is_some_and(|at| now.saturating_sub(at) < ORPHANS_EVERY) {
+            // What the log stopped naming before this process began is unknown to it, and another one may still read it:
+            // where several share the lake the first search comes when nobody does any more.
+            let begun = at.is_some() || !self.is_shared();
+            if !begun || at.is_some_and(|at| now.saturating_sub(at) < ORPHANS_EVERY) {
+                at.get_or_insert(now);
                 return Ok(());
             }
             *at = Some(now);
@@ -370,7 +369,7 @@ impl Lake {
         // Object stores stamp files with their own time, not with the hub's, which may be a simulated city's.
         let before = chrono::Utc::now() - self.options.retention;
         let mut deleted = 0;
-        for tables in self.items.values() {
+        for tables in self.items.values().filter(|tables| self.writes(&tables.layout.code)) {
             for table in [&tables.changes, &tables.current] {
                 deleted += table.delete_orphans(before).await?;
                 table.clean_log(chrono::Utc::now() - self.options.log_retention).await?;
@@ -379,6 +378,22 @@ impl Lake {
         self.metrics.deleted_files.inc_by(deleted as u64);
         Ok(deleted)
     }
+}
+
+/// Adds files that the index lacks. Blocking.
+pub(crate) fn add_missing(
+    index: &PointIndex,
+    layout: &ItemLayout,
+    scans: &ScanContext,
+    places: &[FilePlace],
+) -> Result<(), LakeError> {
+    for place in places {
+        let Some(file) = file_id(&place.file.path) else { continue };
+        if !index.has(layout, &file)? {
+            index.add(layout, file, read_entries(layout, &scans.opener, place)?)?;
+        }
+    }
+    Ok(())
 }
 
 /// Reads the indexed columns of a file. Blocking.

@@ -1,6 +1,6 @@
 //! The lake as others see it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -45,6 +45,8 @@ pub struct Lake {
     pub(crate) metrics: Metrics,
     pub(crate) progress: Progress,
     pub(crate) upkeep: crate::compact::Upkeep,
+    /// Items that this process writes and keeps up; all while it is alone.
+    share: Mutex<Option<BTreeSet<String>>>,
 }
 
 impl std::fmt::Debug for Lake {
@@ -177,6 +179,7 @@ impl Lake {
             index: Arc::new(index),
             progress: Progress { next: Mutex::default(), changed: watch::Sender::new(0) },
             upkeep: crate::compact::Upkeep::new(options.encoders),
+            share: Mutex::new(None),
             items,
             options,
             clock,
@@ -184,6 +187,22 @@ impl Lake {
         lake.catch_up_index().await?;
         lake.items.values().for_each(|tables| lake.show_files(tables));
         Ok(lake)
+    }
+
+    /// Sets which items this process writes and keeps up, when several share the lake; `None` is all. Takes effect within
+    /// a second. While two processes hold an item for each other's both try, and whoever commits second begins again.
+    pub fn set_share(&self, items: Option<BTreeSet<String>>) {
+        *self.share.lock() = items;
+    }
+
+    /// Whether this process writes the item and keeps it up.
+    pub(crate) fn writes(&self, item: &str) -> bool {
+        self.share.lock().as_ref().is_none_or(|items| items.contains(item))
+    }
+
+    /// Whether other processes write some of the items.
+    pub(crate) fn is_shared(&self) -> bool {
+        self.share.lock().is_some()
     }
 
     /// Items in the order of their codes.

@@ -8,7 +8,7 @@
 //! Reading order: [`layout`] (how rows lie in files), [`order`] (which version wins), [`table`] (the transaction log),
 //! [`files`] and [`create`] (data files), [`merge`] (reading many as one), [`snapshot`] (which files answer what),
 //! [`provider`] (tables for the query engine), [`index`] and [`lookup`] (one person), [`writer`] (bus to lake),
-//! [`compact`] (folds, compactions, deletion), [`lake`] (the whole).
+//! [`compact`] (folds, compactions, deletion), [`follow`] (what other processes commit), [`lake`] (the whole).
 //!
 //! Invariants, cited by tests and assertions:
 //!
@@ -23,6 +23,7 @@ mod compact;
 mod create;
 mod error;
 mod files;
+mod follow;
 mod index;
 mod lake;
 mod latest;

@@ -13,6 +13,7 @@ pub(crate) struct Metrics {
     pub(crate) files: IntGaugeVec,
     pub(crate) compaction_seconds: HistogramVec,
     pub(crate) conflicts: IntCounter,
+    pub(crate) fenced_messages: IntCounter,
     pub(crate) failures: IntCounterVec,
     pub(crate) deleted_files: IntCounter,
 }
@@ -46,6 +47,10 @@ impl Metrics {
                 "minqiao_lake_conflicts_total",
                 "Commits that were given up because another writer was faster",
             )?,
+            fenced_messages: IntCounter::new(
+                "minqiao_lake_fenced_messages_total",
+                "Messages left out because a hub appended them after another had taken its turn",
+            )?,
             failures: IntCounterVec::new(
                 Opts::new("minqiao_lake_failures_total", "Attempts to write an item that failed and are repeated"),
                 &["item"],
@@ -58,6 +63,7 @@ impl Metrics {
         registry.register(Box::new(metrics.files.clone()))?;
         registry.register(Box::new(metrics.compaction_seconds.clone()))?;
         registry.register(Box::new(metrics.conflicts.clone()))?;
+        registry.register(Box::new(metrics.fenced_messages.clone()))?;
         registry.register(Box::new(metrics.failures.clone()))?;
         registry.register(Box::new(metrics.deleted_files.clone()))?;
         Ok(metrics)

@@ -367,6 +367,11 @@ impl Table {
         Ok(deleted)
     }
 
+    /// Forgets files that left the table so long ago that the process which writes it has deleted them.
+    pub(crate) fn forget_retired(&self, now: Duration, retention: Duration) {
+        self.retired.lock().retain_mut(|(_, since)| now.saturating_sub(*since.get_or_insert(now)) < retention * 2);
+    }
+
     /// Deletes data files that no version names and nobody writes, last modified before `before`: what a crash between
     /// writing and committing left. Answers how many.
     pub(crate) async fn delete_orphans(&self, before: chrono::DateTime<chrono::Utc>) -> Result<usize, LakeError> {

@@ -130,6 +130,7 @@ impl Run {
         while !self.cancel.is_cancelled() {
             let now = self.lake.clock.monotonic();
             if topics_at.is_none_or(|at| now.saturating_sub(at) >= TOPICS_EVERY) {
+                self.leave_lanes();
                 let found = self.find_topics().await;
                 self.survive(found).await?;
                 topics_at = Some(now);
@@ -187,12 +188,24 @@ impl Run {
             let Some(tables) = topic.name.strip_prefix(TOPIC_PREFIX).and_then(|item| self.lake.items.get(item)) else {
                 continue;
             };
-            if !self.lanes.contains_key(&topic.name) {
+            if self.lake.writes(&tables.layout.code) && !self.lanes.contains_key(&topic.name) {
                 let lane = self.open_lane(Arc::clone(tables), topic.clone(), 0).await?;
                 self.lanes.insert(topic.name, lane);
             }
         }
         Ok(())
+    }
+
+    /// Leaves items that are another process's now; what was handed to their committers is still committed.
+    fn leave_lanes(&mut self) {
+        let lake = &self.lake;
+        for (_, lane) in self.lanes.extract_if(.., |_, lane| !lake.writes(&lane.tables.layout.code)) {
+            let item = lane.tables.layout.code.as_str();
+            tracing::info!(item, "another process writes this item now");
+            // It may not have been counted yet: that is no failure.
+            let _removed = lake.metrics.lag_messages.remove_label_values(&[item]);
+            drop(lane.task.detach());
+        }
     }
 
     /// Begins at the lake's positions.
@@ -203,6 +216,7 @@ impl Run {
         }
         tables.changes.refresh().await?;
         let next = positions(&tables, &topic).await?;
+        let fences = self::committer::fences(&tables, &topic).await?;
         for (partition, position) in (0..).zip(&next) {
             self.lake.progress.set(&topic.name, partition, *position);
         }
@@ -216,7 +230,7 @@ impl Run {
             cancel: self.cancel.clone(),
         };
         let task = AbortOnDropHandle::new(tokio::spawn(committer.run(batches)));
-        Ok(Lane { tables, topic, next, open: None, out, task, failures, blocked_until: None })
+        Ok(Lane { tables, topic, next, fences, open: None, out, task, failures, blocked_until: None })
     }
 
     /// Reopens lanes whose task ended.
@@ -321,11 +335,14 @@ impl Run {
             };
             moved |= !records.is_empty();
             let Some(lane) = self.lanes.get_mut(topic) else { continue };
-            if let Err(error) = lane.add(partition, records, permits, now) {
-                // It stops its item, loudly, and no other; what came before it is committed.
-                self.lake.metrics.failures.with_label_values(&[lane.tables.layout.code.as_str()]).inc();
-                tracing::error!(topic, error = &error as &dyn std::error::Error, "a message cannot be written");
-                lane.blocked_until = Some(now + RETRY_MAX);
+            match lane.add(partition, records, permits, now) {
+                Ok(fenced) => self.lake.metrics.fenced_messages.inc_by(fenced),
+                Err(error) => {
+                    // It stops its item, loudly, and no other; what came before it is committed.
+                    self.lake.metrics.failures.with_label_values(&[lane.tables.layout.code.as_str()]).inc();
+                    tracing::error!(topic, error = &error as &dyn std::error::Error, "a message cannot be written");
+                    lane.blocked_until = Some(now + RETRY_MAX);
+                }
             }
         }
         Ok(moved)
@@ -351,7 +368,7 @@ impl Run {
         let now = self.lake.clock.monotonic();
         let mut sent = false;
         for lane in self.lanes.values_mut() {
-            let due = lane.open.as_ref().filter(|open| !open.offsets.is_empty()).is_some_and(|open| {
+            let due = lane.open.as_ref().filter(|open| !open.taken.is_empty()).is_some_and(|open| {
                 all || lane.is_full(&self.lake.options)
                     || now.saturating_sub(open.since) >= self.lake.options.batch_delay
             });
@@ -402,7 +419,7 @@ impl Run {
     async fn drain(&mut self) -> Result<(), LakeError> {
         let mut outcome = Ok(());
         for (_, lane) in std::mem::take(&mut self.lanes) {
-            if let Some(open) = lane.open.filter(|open| !open.offsets.is_empty())
+            if let Some(open) = lane.open.filter(|open| !open.taken.is_empty())
                 && lane.out.send(open).await.is_err()
             {
                 tracing::warn!(item = lane.tables.layout.code, "rows stay on the bus: their lane had failed");

@@ -6,7 +6,7 @@
 //!
 //! Reading order: [`options`] and [`store`] (opening), `postgres` (what is asked of a server), `engine` (how every
 //! statement runs, what is tried again), `migrations`, [`receipt`] (idempotent answers), [`quarantine`], [`checkpoint`], [`report`],
-//! [`principal`], [`audit`] (the chain of evidence).
+//! [`principal`], [`audit`] (the chain of evidence), [`hubs`] and [`membership`] (several hubs on one store).
 //!
 //! Invariants:
 //! - STORE-1 Whatever a method answered `Ok` for is durable.
@@ -20,6 +20,8 @@ pub mod audit;
 pub mod checkpoint;
 mod engine;
 pub mod error;
+pub mod hubs;
+pub mod membership;
 mod migrations;
 pub mod options;
 mod postgres;
@@ -31,6 +33,8 @@ pub mod store;
 
 pub use audit::{AuditEntry, AuditError, AuditLog, AuditOptions, AuditRecord, AuditSummary, CheckpointSigner};
 pub use error::StoreError;
+pub use hubs::Hub;
+pub use membership::{Membership, View};
 pub use options::{PostgresOptions, PostgresTls, SqliteOptions, StoreOptions};
 pub use principal::StoredPrincipal;
 pub use quarantine::{NewQuarantined, QuarantineCount, QuarantineFilter, QuarantineStatus, Quarantined};

@@ -92,6 +92,7 @@ async fn append(bus: &dyn Bus, rows: &ItemRows, sealer: &Sealer, clock: &dyn Clo
                 batch_id: head.batch_id.to_string(),
                 provider: head.provider.to_string(),
                 span: Span { first_row, rows: rows_in },
+                epoch: 0,
             };
             first_row += rows_in;
             bus.append(&topic, 0, vec![Message { headers, payload: encoded(&part)?.into() }]).await?;

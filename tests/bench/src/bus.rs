@@ -76,6 +76,7 @@ async fn measure(bus: &Arc<dyn Bus>, load: Load) -> anyhow::Result<Value> {
             batch_id: format!("b{number}"),
             provider: "taxation.371000".to_owned(),
             span: Span { first_row: 0, rows: 1 },
+            epoch: 0,
         },
         payload: payload.clone(),
     };

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use chrono::NaiveDate;
 use futures::{StreamExt, TryStreamExt};
-use minqiao_bus::TopicInfo;
+use minqiao_bus::{Fence, TopicInfo};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
-use super::lane::MicroBatch;
+use super::lane::{MicroBatch, Taken};
 use super::{RETRY_MAX, RETRY_MIN};
 use crate::LakeError;
 use crate::create::{NewFile, Sorted, Target, by_ingest_date, create_file};
@@ -31,7 +31,7 @@ pub(super) struct Committer {
 /// Files of a micro-batch that wait for their commit.
 struct Encoded {
     files: Vec<NewFile>,
-    offsets: BTreeMap<u32, (u64, u64)>,
+    taken: BTreeMap<u32, Taken>,
     rows: usize,
     _permits: Vec<OwnedSemaphorePermit>,
 }
@@ -66,19 +66,21 @@ impl Committer {
             let file = create_file(&self.tables, Target::Changes(date), now, sync, move || Sorted::new(&layout, rows));
             files.push(file.await?);
         }
-        Ok(Encoded { files, offsets: batch.offsets, rows: batch.rows, _permits: batch.permits })
+        Ok(Encoded { files, taken: batch.taken, rows: batch.rows, _permits: batch.permits })
     }
 
     async fn commit(&self, encoded: Encoded) -> Result<(), LakeError> {
         let started = self.lake.clock.monotonic();
-        let transactions = encoded.offsets.iter().map(|(partition, (first, last))| {
-            let before = first.checked_sub(1).map(signed);
-            (app_id(&self.topic, *partition), before, signed(*last))
+        let transactions = encoded.taken.iter().flat_map(|(partition, taken)| {
+            let position = app_id(&self.topic, *partition);
+            let fence = (fence_id(&position), stored(taken.before), signed(taken.after.epoch()));
+            let position = (position, taken.first.checked_sub(1).map(signed), signed(taken.last));
+            [Some(position), (taken.before != taken.after).then_some(fence)]
         });
         let commit = Commit {
             added: encoded.files.iter().map(|new| new.file.clone()).collect(),
             removed: Vec::new(),
-            transactions: transactions.collect(),
+            transactions: transactions.flatten().collect(),
             data_change: true,
             now: self.lake.clock.now().0,
         };
@@ -93,8 +95,8 @@ impl Committer {
         let item = self.tables.layout.code.as_str();
         self.lake.metrics.committed_rows.with_label_values(&[item]).inc_by(encoded.rows as u64);
         self.lake.show_files(&self.tables);
-        for (partition, (_, last)) in &encoded.offsets {
-            self.lake.progress.set(&self.topic.name, *partition, last + 1);
+        for (partition, taken) in &encoded.taken {
+            self.lake.progress.set(&self.topic.name, *partition, taken.last + 1);
         }
         self.lake.upkeep.touched(item, self.lake.clock.monotonic());
         self.lake.progress.announce();
@@ -155,6 +157,26 @@ pub(crate) async fn positions(tables: &ItemTables, topic: &TopicInfo) -> Result<
         next.push(committed.map_or(0, |last| u64::try_from(last).unwrap_or_default() + 1));
     }
     Ok(next)
+}
+
+/// The fence of each partition after what the table holds.
+pub(super) async fn fences(tables: &ItemTables, topic: &TopicInfo) -> Result<Vec<Fence>, LakeError> {
+    let mut fences = Vec::new();
+    for partition in 0..topic.partitions {
+        let epoch = tables.changes.transaction(&fence_id(&app_id(topic, partition))).await?;
+        fences.push(Fence::at(epoch.map_or(0, |epoch| u64::try_from(epoch).unwrap_or_default())));
+    }
+    Ok(fences)
+}
+
+/// Names the fence of a partition in the log.
+fn fence_id(position: &str) -> String {
+    format!("{position}/epoch")
+}
+
+/// What the log says of a fence: nothing while one hub is alone.
+fn stored(fence: Fence) -> Option<i64> {
+    (fence.epoch() > 0).then(|| signed(fence.epoch()))
 }
 
 /// Names a partition of a topic in the log, for this life of the topic.

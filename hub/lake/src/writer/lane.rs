@@ -8,7 +8,7 @@ use arrow::array::{RecordBatch, StringArray};
 use arrow::buffer::Buffer;
 use arrow::datatypes::{DataType, Field, Schema};
 use arrow::ipc::reader::StreamDecoder;
-use minqiao_bus::{Headers, Record, TopicInfo};
+use minqiao_bus::{Fence, Headers, Record, TopicInfo};
 use minqiao_schemas::envelope;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio_util::task::AbortOnDropHandle;
@@ -22,12 +22,22 @@ use crate::snapshot::ItemTables;
 #[derive(Debug)]
 pub(super) struct MicroBatch {
     pub(super) batches: Vec<RecordBatch>,
-    /// First and last offset by partition.
-    pub(super) offsets: BTreeMap<u32, (u64, u64)>,
+    /// What it takes from each partition.
+    pub(super) taken: BTreeMap<u32, Taken>,
     pub(super) rows: usize,
     bytes: usize,
     pub(super) since: Duration,
     pub(super) permits: Vec<OwnedSemaphorePermit>,
+}
+
+/// The part of a partition that a micro-batch takes.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Taken {
+    pub(super) first: u64,
+    pub(super) last: u64,
+    /// The fence before and after it.
+    pub(super) before: Fence,
+    pub(super) after: Fence,
 }
 
 /// An item's way into the lake.
@@ -36,6 +46,8 @@ pub(super) struct Lane {
     pub(super) topic: TopicInfo,
     /// Next offset to fetch, by partition.
     pub(super) next: Vec<u64>,
+    /// Which messages count, by partition.
+    pub(super) fences: Vec<Fence>,
     pub(super) open: Option<MicroBatch>,
     pub(super) out: mpsc::Sender<MicroBatch>,
     /// Ends with the lane: a writer that is dropped leaves nothing running.
@@ -55,20 +67,21 @@ impl Lane {
         self.blocked_until.is_none_or(|until| now >= until)
     }
 
-    /// Takes a fetch into the open micro-batch.
+    /// Takes a fetch into the open micro-batch. Answers how many messages do not count (BUS-7).
     pub(super) fn add(
         &mut self,
         partition: u32,
         records: Vec<Record>,
         permits: OwnedSemaphorePermit,
         now: Duration,
-    ) -> Result<(), LakeError> {
+    ) -> Result<u64, LakeError> {
+        let mut fenced = 0;
         if records.is_empty() {
-            return Ok(());
+            return Ok(fenced);
         }
         let open = self.open.get_or_insert_with(|| MicroBatch {
             batches: Vec::new(),
-            offsets: BTreeMap::new(),
+            taken: BTreeMap::new(),
             rows: 0,
             bytes: 0,
             since: now,
@@ -91,15 +104,23 @@ impl Lane {
             if record.offset != *next {
                 return Err(damaged("a message before it is missing"));
             }
-            let batches = decode(&self.tables.layout, &record).map_err(damaged)?;
+            let before = self.fences[partition as usize];
+            let mut after = before;
+            if !after.admits(&record.headers) {
+                fenced += 1;
+            } else if record.headers.span.rows > 0 {
+                let batches = decode(&self.tables.layout, &record).map_err(damaged)?;
+                open.bytes += record.payload.len();
+                open.rows += batches.iter().map(RecordBatch::num_rows).sum::<usize>();
+                open.batches.extend(batches);
+            }
             *next += 1;
-            open.bytes += record.payload.len();
-            open.rows += batches.iter().map(RecordBatch::num_rows).sum::<usize>();
-            open.batches.extend(batches);
-            let offsets = open.offsets.entry(partition).or_insert((record.offset, record.offset));
-            offsets.1 = record.offset;
+            self.fences[partition as usize] = after;
+            let taken = Taken { first: record.offset, last: record.offset, before, after };
+            let taken = open.taken.entry(partition).or_insert(taken);
+            (taken.last, taken.after) = (record.offset, after);
         }
-        Ok(())
+        Ok(fenced)
     }
 }
 

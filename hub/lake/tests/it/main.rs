@@ -6,5 +6,6 @@ mod exactly_once;
 mod lookups;
 mod model;
 mod reads;
+mod shared;
 mod support;
 mod upkeep;

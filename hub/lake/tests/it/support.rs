@@ -132,6 +132,7 @@ pub(crate) fn message(batch: &RecordBatch) -> Message {
         batch_id: format!("b{}", BATCHES.fetch_add(1, Ordering::Relaxed)),
         provider: "human-resources.371002".to_owned(),
         span: Span { first_row: 0, rows: u32::try_from(batch.num_rows()).unwrap() },
+        epoch: 0,
     };
     Message { headers, payload: payload.into() }
 }
