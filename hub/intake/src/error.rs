@@ -76,6 +76,18 @@ pub enum IntakeError {
         /// When to try again.
         retry_after: Duration,
     },
+    /// Another hub is appending to the item and did not give it up in time.
+    #[error("another hub is taking batches of this item, try again in {} ms", .retry_after.as_millis())]
+    ItemBusy {
+        /// When to try again.
+        retry_after: Duration,
+    },
+    /// Another hub took the item over while this one was appending; the batch is to be sent again.
+    #[error("another hub took this item over while the batch was stored: send the batch again")]
+    TurnLost {
+        /// When to try again.
+        retry_after: Duration,
+    },
     /// The batch id was used for another content.
     #[error("batch `{batch_id}` was sent before with another content")]
     BatchConflict {
@@ -142,7 +154,9 @@ impl KindOf for IntakeError {
             Self::PolicyForbidden { .. } | Self::ForeignCounty { .. } => Kind::Forbidden,
             Self::TooLarge { .. } | Self::Malformed { .. } | Self::Schema(_) => Kind::InvalidArgument,
             Self::RateLimited { retry_after } => Kind::RateLimited { retry_after: *retry_after },
-            Self::TooEarly { retry_after, .. } => Kind::Unavailable { retry_after: *retry_after },
+            Self::TooEarly { retry_after, .. } | Self::ItemBusy { retry_after } | Self::TurnLost { retry_after } => {
+                Kind::Unavailable { retry_after: *retry_after }
+            }
             Self::BatchConflict { .. } => Kind::Conflict,
             Self::NotReplayable { .. } => Kind::FailedPrecondition,
             Self::Known { .. } => Kind::Unavailable { retry_after: Duration::from_secs(5) },
@@ -163,6 +177,8 @@ impl KindOf for IntakeError {
             Self::Schema(_) => "schema_drift",
             Self::RateLimited { .. } => "rate_limited",
             Self::TooEarly { .. } => "batch_too_early",
+            Self::ItemBusy { .. } => "item_busy",
+            Self::TurnLost { .. } => "turn_lost",
             Self::BatchConflict { .. } => "batch_conflict",
             Self::NotReplayable { .. } => "not_replayable",
             Self::Known { .. } | Self::Worker => "internal",

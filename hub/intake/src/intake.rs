@@ -5,7 +5,7 @@
 //! 2 receipt before?      same batch id, same body: the same receipt, done
 //! 3 decode judge seal    on one of two workers; clear text ends here
 //!   turn                 if the sender names the batch before this one: after that one ([`crate::turn`])
-//! 4 item's lane          one batch of an item at a time from here to 7
+//! 4 item's lane          one batch of an item at a time from here to 7; among several hubs, too ([`crate::claims`])
 //! 5 known versions       catch up with the bus, tell new rows from duplicates
 //! 6 bus                  append what is new; answers when durable
 //! 7 known versions       remember it
@@ -38,13 +38,14 @@ use minqiao_bus::api::topic_of;
 use minqiao_core::{BatchEnvelope, BatchId, Clock, KindOf, Outcome, ProviderCode, Receipt, RowOutcome};
 use minqiao_schemas::check::Checker;
 use minqiao_schemas::{Catalogue, Item};
-use minqiao_store::{BatchKind, Finished, NewQuarantined, NewReceipt, Store, StoredReceipt};
+use minqiao_store::{BatchKind, Finished, Membership, NewQuarantined, NewReceipt, Store, StoredReceipt};
 use minqiao_vault::{Sealer, Signer, Unsealer, Vault, sm3};
 use prometheus::Registry;
 use tokio::sync::{Mutex, Semaphore};
 
 use crate::IntakeError;
 use crate::admission::{Admission, county_of};
+use crate::claims::{Lanes, spawn_giver};
 use crate::decode::{CellFault, Decoded, Format, Raw, decode, rejects};
 use crate::judge::{Rejected, judge};
 use crate::known::{BatchTag, KnownVersions};
@@ -72,6 +73,8 @@ pub struct IntakeParts {
     pub store: Store,
     /// Which versions exist.
     pub known: KnownVersions,
+    /// Other hubs that take batches of this city, if there may be any.
+    pub membership: Option<Arc<Membership>>,
     /// What time it is.
     pub clock: Arc<dyn Clock>,
 }
@@ -93,12 +96,13 @@ pub(crate) struct Core {
     pub(crate) bus: Arc<dyn Bus>,
     pub(crate) store: Store,
     pub(crate) known: KnownVersions,
+    pub(crate) membership: Option<Arc<Membership>>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) metrics: Metrics,
     workers: Semaphore,
     pending: Semaphore,
     batch_locks: Vec<Mutex<()>>,
-    pub(crate) lanes: HashMap<&'static str, Arc<Mutex<Lane>>>,
+    pub(crate) lanes: Lanes,
     turns: Turns,
 }
 
@@ -150,7 +154,7 @@ pub(crate) struct Prepared {
 impl Intake {
     /// Makes every item's topic and an intake over them, and registers its metrics.
     pub async fn open(parts: IntakeParts, options: IntakeOptions, registry: &Registry) -> Result<Self, IntakeError> {
-        let IntakeParts { vault, bus, store, known, clock } = parts;
+        let IntakeParts { vault, bus, store, known, membership, clock } = parts;
         let metrics = Metrics::register(registry)
             .map_err(|error| IntakeError::Known { what: "its metrics", source: Some(Box::new(error)) })?;
         let items = Catalogue::embedded().items();
@@ -162,7 +166,7 @@ impl Intake {
         let lanes = items
             .iter()
             .zip(topics)
-            .map(|(item, topic)| (item.code.as_str(), Arc::new(Mutex::new(Lane { topic, known: None }))));
+            .map(|(item, topic)| (item.code.as_str(), Arc::new(Mutex::new(Lane { topic, known: None, claim: None }))));
         let lanes = lanes.collect();
         let core = Core {
             admission: Admission::new(&options, Arc::clone(&clock)),
@@ -173,6 +177,7 @@ impl Intake {
             bus,
             store,
             known,
+            membership,
             clock,
             metrics,
             workers: Semaphore::new(options.workers.max(1)),
@@ -182,7 +187,9 @@ impl Intake {
             turns: Turns::default(),
             options,
         };
-        Ok(Self { core: Arc::new(core) })
+        let core = Arc::new(core);
+        spawn_giver(&core);
+        Ok(Self { core })
     }
 
     pub(crate) fn core(&self) -> &Arc<Core> {
@@ -226,6 +233,7 @@ impl Intake {
 
     /// Writes out what is only in memory; a later start then has nothing to catch up with. Not needed for safety.
     pub async fn close(&self) -> Result<(), IntakeError> {
+        self.core.give_all_back().await;
         for lane in self.core.lanes.values() {
             let mut lane = lane.lock().await;
             if let Some(known) = &mut lane.known {

@@ -6,15 +6,15 @@
 //!
 //! ```text
 //! keyspace `versions`   fingerprint u128 -> batch tag u64
-//! keyspace `positions`  item             -> topic id (16) ‖ next offset u64 per partition       (big endian)
-//! memory                per item: fingerprints since its last flush, next offset per partition
+//! keyspace `positions`  item             -> topic id (16) ‖ (next offset u64 ‖ epoch u64) per partition  (big endian)
+//! memory                per item: fingerprints since its last flush, next offset and fence per partition
 //! ```
 //!
 //! **Never ahead of the bus, always able to catch up (INT-2).** A fingerprint is remembered after its message is durable
 //! on the bus. The stored positions say up to where the stored fingerprints are complete; everything after them is read
 //! again from the bus ([`KnownVersions::catch_up`]) before the item is asked about, after a start as well as after an
 //! append whose outcome is unknown. So this index may lose anything at any time, up to being deleted, and only costs
-//! reading the bus.
+//! reading the bus. Messages that do not count (BUS-7) bring no versions.
 //!
 //! **Speed.** Fingerprints are random, the worst key order for a log-structured tree. They are collected in memory and
 //! written as sorted tables of their own ([`fjall`]'s ingestion), which costs a tenth of inserting them one by one; look-ups
@@ -31,7 +31,7 @@ use arrow::datatypes::TimestampMillisecondType;
 use arrow::ipc::reader::StreamReader;
 use fjall::config::{CompressionPolicy, PinningPolicy};
 use fjall::{CompressionType, Database, Keyspace, KeyspaceCreateOptions};
-use minqiao_bus::{Bus, Headers, TopicInfo};
+use minqiao_bus::{Bus, Fence, Headers, TopicInfo};
 use minqiao_core::Op;
 use minqiao_schemas::envelope;
 use minqiao_vault::sm3;
@@ -105,8 +105,15 @@ impl std::fmt::Debug for KnownVersions {
 pub struct KnownItem {
     topic: TopicInfo,
     recent: HashMap<Fingerprint, BatchTag, BuildHasherDefault<Uniform>>,
-    /// Per partition: everything before is in `recent` or stored.
-    next: Vec<u64>,
+    partitions: Vec<Reached>,
+}
+
+/// How far a partition was read.
+#[derive(Debug, Clone, Copy, Default)]
+struct Reached {
+    /// Everything before is in `recent` or stored.
+    next: u64,
+    fence: Fence,
 }
 
 impl KnownVersions {
@@ -132,16 +139,18 @@ impl KnownVersions {
 
     /// The stored state of an item. A topic made anew since then starts from the beginning (BUS-5).
     pub fn item(&self, topic: TopicInfo) -> Result<KnownItem, IntakeError> {
-        let mut next = vec![0; topic.partitions as usize];
+        let mut partitions = vec![Reached::default(); topic.partitions as usize];
         if let Some(stored) = self.positions.get(&topic.name)? {
-            let (id, offsets) = stored.split_at_checked(16).unwrap_or_default();
-            if id == topic.id.as_bytes() && offsets.len() == next.len() * 8 {
-                for (next, offset) in next.iter_mut().zip(offsets.chunks_exact(8)) {
-                    *next = offset.try_into().map(u64::from_be_bytes).unwrap_or_default();
+            let (id, reached) = stored.split_at_checked(16).unwrap_or_default();
+            if id == topic.id.as_bytes() && reached.len() == partitions.len() * 16 {
+                for (partition, stored) in partitions.iter_mut().zip(reached.chunks_exact(16)) {
+                    let number = |bytes: &[u8]| bytes.try_into().map(u64::from_be_bytes).unwrap_or_default();
+                    let (next, epoch) = stored.split_at(8);
+                    *partition = Reached { next: number(next), fence: Fence::at(number(epoch)) };
                 }
             }
         }
-        Ok(KnownItem { topic, recent: HashMap::default(), next })
+        Ok(KnownItem { topic, recent: HashMap::default(), partitions })
     }
 
     /// Reads what the bus has and the item has not; afterwards the item knows every durable version. The item's owner
@@ -150,7 +159,7 @@ impl KnownVersions {
         for partition in 0..item.topic.partitions {
             let end = bus.end_offset(&item.topic.name, partition).await?;
             loop {
-                let from = item.next[partition as usize];
+                let Reached { next: from, mut fence } = item.partitions[partition as usize];
                 if from >= end {
                     break;
                 }
@@ -158,6 +167,9 @@ impl KnownVersions {
                 let Some(last) = records.last() else { break };
                 let next = last.offset + 1;
                 for record in &records {
+                    if !fence.admits(&record.headers) || record.headers.span.rows == 0 {
+                        continue;
+                    }
                     let tag = tag_of(&record.headers);
                     for batch in StreamReader::try_new(&*record.payload, None).map_err(unreadable)? {
                         let batch = batch.map_err(unreadable)?;
@@ -165,7 +177,7 @@ impl KnownVersions {
                         self.remember(item, added);
                     }
                 }
-                item.next[partition as usize] = next;
+                item.partitions[partition as usize] = Reached { next, fence };
                 self.flush_if_large(item)?;
             }
         }
@@ -193,10 +205,10 @@ impl KnownVersions {
         self.remember(item, added);
         for (partition, offsets) in positions {
             for offset in offsets {
-                if let Some(next) = item.next.get_mut(*partition as usize)
-                    && *next == *offset
+                if let Some(reached) = item.partitions.get_mut(*partition as usize)
+                    && reached.next == *offset
                 {
-                    *next += 1;
+                    reached.next += 1;
                 }
             }
         }
@@ -234,8 +246,9 @@ impl KnownVersions {
             item.recent.clear();
         }
         let mut value = item.topic.id.as_bytes().to_vec();
-        for next in &item.next {
+        for Reached { next, fence } in &item.partitions {
             value.extend_from_slice(&next.to_be_bytes());
+            value.extend_from_slice(&fence.epoch().to_be_bytes());
         }
         self.positions.insert(&item.topic.name, value)?;
         Ok(())
@@ -252,9 +265,22 @@ impl KnownItem {
     /// known, so a message of unknown rows cannot be there.
     pub fn is_old(&self, positions: &[(u32, Vec<u64>)]) -> bool {
         positions.iter().any(|(partition, offsets)| {
-            let next = self.next.get(*partition as usize).copied().unwrap_or_default();
+            let next = self.partitions.get(*partition as usize).map_or(0, |reached| reached.next);
             offsets.iter().any(|offset| *offset < next)
         })
+    }
+
+    /// Whether the messages at these positions stand right behind what is known, with nothing of others in between.
+    pub(crate) fn continues(&self, positions: &[(u32, Vec<u64>)]) -> bool {
+        positions.iter().all(|(partition, offsets)| {
+            let next = self.partitions.get(*partition as usize).map_or(0, |reached| reached.next);
+            offsets.iter().zip(next..).all(|(offset, expected)| *offset == expected)
+        })
+    }
+
+    /// The greatest epoch that was read.
+    pub(crate) fn epoch(&self) -> u64 {
+        self.partitions.iter().map(|reached| reached.fence.epoch()).max().unwrap_or_default()
     }
 
     /// The topic it follows.

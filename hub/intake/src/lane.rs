@@ -14,15 +14,18 @@ use minqiao_schemas::Item;
 use tokio::sync::OwnedMutexGuard;
 
 use crate::IntakeError;
+use crate::claims::Claim;
 use crate::intake::{Core, Prepared};
 use crate::known::{BatchTag, Fingerprint, KnownItem, Uniform, fingerprints};
-use crate::publish::{ForPartition, messages};
+use crate::publish::{Cut, ForPartition, messages};
 
 /// One item's turn: who holds it decides and appends.
 #[derive(Debug)]
 pub(crate) struct Lane {
     pub(crate) topic: TopicInfo,
     pub(crate) known: Option<KnownItem>,
+    /// Where several hubs share the work: whether this one may append.
+    pub(crate) claim: Option<Claim>,
 }
 
 /// A batch after step 5.
@@ -49,25 +52,21 @@ impl Core {
         let unknown = || IntakeError::UnknownItem { item: item.code.clone() };
         let lane = Arc::clone(self.lanes.get(item.code.as_str()).ok_or_else(unknown)?);
         let mut lane = lane.lock_owned().await;
-        if lane.known.is_none() {
-            lane.known = Some(self.known.item(lane.topic.clone())?);
-        }
-        if let Some(known) = &mut lane.known {
-            self.known.catch_up(known, &*self.bus).await?;
-        }
+        let epoch = self.claim(item, &mut lane).await?;
 
         let (core, sent) = (Arc::clone(self), envelope.clone());
         let decide = move || {
-            let decision = core.decide(item, &lane, &prepared, &sent)?;
+            let decision = core.decide(item, &lane, &prepared, &sent, epoch)?;
             Ok((lane, prepared, decision))
         };
-        let (lane, prepared, mut decision) = self.work(decide).await?;
+        let (mut lane, prepared, mut decision) = self.work(decide).await?;
         let positions = self.append(&lane.topic, std::mem::take(&mut decision.messages)).await?;
         // The bus knows these messages by batch and span, but the rows in them are new: an attempt that never got its
         // receipt used this batch id for another content (INT-3). Its rows must not be taken for these.
         if lane.known.as_ref().is_some_and(|known| known.is_old(&positions)) {
             return Err(IntakeError::BatchConflict { batch_id: envelope.batch_id.to_string() });
         }
+        self.still_counts(&mut lane, epoch, &positions).await?;
 
         let (core, sent) = (Arc::clone(self), envelope.clone());
         let remember = move || {
@@ -83,6 +82,26 @@ impl Core {
         Ok((prepared, decision))
     }
 
+    /// Where hubs take turns, another one's may have begun while this one appended: then what was appended counts for
+    /// nothing (BUS-7), and nobody may be told that it does.
+    async fn still_counts(
+        &self,
+        lane: &mut Lane,
+        epoch: u64,
+        positions: &[(u32, Vec<u64>)],
+    ) -> Result<(), IntakeError> {
+        let Lane { known: Some(known), claim: claim @ Some(_), .. } = lane else { return Ok(()) };
+        if known.continues(positions) {
+            return Ok(());
+        }
+        self.known.catch_up(known, &*self.bus).await?;
+        if known.epoch() > epoch {
+            *claim = None;
+            return Err(self.turn_lost());
+        }
+        Ok(())
+    }
+
     /// Step 5: every row is new, known by this very batch (an attempt that got no receipt), or a duplicate.
     fn decide(
         &self,
@@ -90,6 +109,7 @@ impl Core {
         lane: &Lane,
         prepared: &Prepared,
         envelope: &BatchEnvelope,
+        epoch: u64,
     ) -> Result<Decision, IntakeError> {
         let (Some(sealed), Some(known)) = (&prepared.sealed, &lane.known) else { return Ok(Decision::default()) };
         let own = BatchTag::of(envelope.provider.as_str(), envelope.batch_id.as_str());
@@ -117,8 +137,8 @@ impl Core {
             }
         }
         let bytes_max = self.bus.limits().message_bytes_max;
-        decision.messages =
-            messages(item, sealed, &append, &prepared.origin, envelope, lane.topic.partitions, bytes_max)?;
+        let cut = Cut { partitions: lane.topic.partitions, epoch, bytes_max };
+        decision.messages = messages(item, sealed, &append, &prepared.origin, envelope, cut)?;
         Ok(decision)
     }
 

@@ -11,7 +11,7 @@
 //!
 //! Reading order: [`intake`] (the path of a batch and why a crash at any point is harmless), [`admission`] (who may send
 //! what, how much), [`decode`], [`judge`], [`known`] (which versions exist), `turn` (whose batch is
-//! next), [`publish`], [`quarantine`], [`metrics`].
+//! next), `claims` (which hub's item it is), [`publish`], [`quarantine`], [`metrics`].
 //!
 //! Invariants:
 //! - INT-1 A receipt is given only for rows that are durable on the bus or in the quarantine.
@@ -23,6 +23,7 @@
 //! - INT-6 A batch that names another enters the bus after that one.
 
 pub mod admission;
+mod claims;
 pub mod decode;
 pub mod error;
 pub mod intake;

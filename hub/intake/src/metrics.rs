@@ -10,6 +10,7 @@ pub struct Metrics {
     pub(crate) rows: IntCounterVec,
     pub(crate) quarantined: IntCounterVec,
     pub(crate) batches: IntCounterVec,
+    pub(crate) turns: IntCounterVec,
     pub(crate) batch_seconds: Histogram,
     pub(crate) bytes: IntCounter,
     pub(crate) messages: IntCounter,
@@ -40,6 +41,11 @@ impl Metrics {
                 "Batches, by the code of their outcome: accepted, repeated or the error's.",
                 &["outcome"],
             )?,
+            turns: counters(
+                "minqiao_intake_turns_total",
+                "Turns at items that several hubs share: taken, given, lost, waited_in_vain.",
+                &["outcome"],
+            )?,
             batch_seconds: seconds(
                 "minqiao_intake_batch_seconds",
                 "From a batch's arrival to its receipt, batches with a new receipt only.",
@@ -58,6 +64,7 @@ impl Metrics {
         registry.register(Box::new(metrics.rows.clone()))?;
         registry.register(Box::new(metrics.quarantined.clone()))?;
         registry.register(Box::new(metrics.batches.clone()))?;
+        registry.register(Box::new(metrics.turns.clone()))?;
         registry.register(Box::new(metrics.batch_seconds.clone()))?;
         registry.register(Box::new(metrics.bytes.clone()))?;
         registry.register(Box::new(metrics.messages.clone()))?;

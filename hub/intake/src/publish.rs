@@ -17,6 +17,17 @@ use crate::IntakeError;
 /// Messages for one partition.
 pub type ForPartition = (u32, Vec<Message>);
 
+/// How rows become messages.
+#[derive(Debug, Clone, Copy)]
+pub struct Cut {
+    /// Of the topic.
+    pub partitions: u32,
+    /// What the messages are appended in.
+    pub epoch: u64,
+    /// Largest payload.
+    pub bytes_max: usize,
+}
+
 /// Encodes the rows of `sealed` at `rows` (ascending) as messages. `origin[i]` is the row of the batch as it was sent
 /// that became row `i` of `sealed`; spans speak of those.
 pub fn messages(
@@ -25,9 +36,9 @@ pub fn messages(
     rows: &[u32],
     origin: &[u32],
     envelope: &BatchEnvelope,
-    partitions: u32,
-    bytes_max: usize,
+    cut: Cut,
 ) -> Result<Vec<ForPartition>, IntakeError> {
+    let Cut { partitions, bytes_max, .. } = cut;
     let subjects =
         sealed.column_by_name(&item.subject_field().token_column()).and_then(|c| c.as_fixed_size_binary_opt());
     let keys = sealed.column_by_name(envelope::KEY).and_then(|c| c.as_fixed_size_binary_opt());
@@ -46,7 +57,7 @@ pub fn messages(
     for (partition, rows) in (0..partitions).zip(&split) {
         let mut messages = Vec::new();
         for chunk in rows.chunks(rows_per_message) {
-            encode(item, sealed, chunk, origin, envelope, bytes_max, &mut messages)?;
+            encode(item, sealed, chunk, origin, envelope, cut, &mut messages)?;
         }
         if !messages.is_empty() {
             out.push((partition, messages));
@@ -75,7 +86,7 @@ fn encode(
     rows: &[u32],
     origin: &[u32],
     envelope: &BatchEnvelope,
-    bytes_max: usize,
+    cut: Cut,
     out: &mut Vec<Message>,
 ) -> Result<(), IntakeError> {
     let all = rows.len() == sealed.num_rows();
@@ -85,10 +96,10 @@ fn encode(
         take_record_batch(sealed, &UInt32Array::from(rows.to_vec())).map_err(failed)?
     };
     let payload = to_ipc(&taken)?;
-    if payload.len() > bytes_max && rows.len() > 1 {
+    if payload.len() > cut.bytes_max && rows.len() > 1 {
         let (left, right) = rows.split_at(rows.len() / 2);
-        encode(item, sealed, left, origin, envelope, bytes_max, out)?;
-        return encode(item, sealed, right, origin, envelope, bytes_max, out);
+        encode(item, sealed, left, origin, envelope, cut, out)?;
+        return encode(item, sealed, right, origin, envelope, cut, out);
     }
     let first = rows.first().and_then(|row| origin.get(*row as usize)).copied().unwrap_or_default();
     let span = Span { first_row: first, rows: u32::try_from(rows.len()).unwrap_or(u32::MAX) };
@@ -98,6 +109,7 @@ fn encode(
         batch_id: envelope.batch_id.to_string(),
         provider: envelope.provider.to_string(),
         span,
+        epoch: cut.epoch,
     };
     out.push(Message { headers, payload });
     Ok(())

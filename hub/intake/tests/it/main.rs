@@ -3,3 +3,4 @@
 mod batches;
 mod crash;
 mod support;
+mod turns;

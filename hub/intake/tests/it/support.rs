@@ -10,11 +10,11 @@ use arrow::datatypes::{Field, Schema};
 use arrow::ipc::reader::StreamReader;
 use arrow::ipc::writer::StreamWriter;
 use bytes::Bytes;
-use minqiao_bus::{Bus, EmbeddedBus, EmbeddedOptions};
+use minqiao_bus::{Bus, EmbeddedBus, EmbeddedOptions, Fence};
 use minqiao_core::{BatchId, Clock, ManualClock, ProviderCode, Receipt, Timestamp};
 use minqiao_intake::{Format, Intake, IntakeError, IntakeOptions, IntakeParts, KnownOptions, KnownVersions};
 use minqiao_schemas::{Catalogue, Item, envelope};
-use minqiao_store::{Store, StoreOptions};
+use minqiao_store::{Membership, Store, StoreOptions};
 use minqiao_vault::{Vault, VaultOptions};
 use prometheus::Registry;
 
@@ -40,16 +40,27 @@ impl Hub {
         options: IntakeOptions,
         wrap: impl FnOnce(Arc<dyn Bus>) -> Arc<dyn Bus>,
     ) -> Self {
-        let vault = Vault::open(VaultOptions::at(dir.join("keys"))).expect("a vault");
         let bus: Arc<dyn Bus> = Arc::new(EmbeddedBus::open(EmbeddedOptions::at(dir.join("bus"))).expect("a bus"));
-        let bus = wrap(bus);
+        Self::open_on(dir, &dir.join("known"), options, wrap(bus), None).await
+    }
+
+    /// One of several hubs: keys and store are in `dir`, the bus is given, its own is `known` only.
+    pub(crate) async fn open_on(
+        dir: &Path,
+        known: &Path,
+        options: IntakeOptions,
+        bus: Arc<dyn Bus>,
+        membership: Option<Arc<Membership>>,
+    ) -> Self {
+        let vault = Vault::open(VaultOptions::at(dir.join("keys"))).expect("a vault");
         let store = Store::open(StoreOptions::at(dir.join("store.db"))).await.expect("a store");
         // Small enough that the tests write tables, too.
-        let known = KnownOptions { item_entries_max: 300, entries_max: 1000, ..KnownOptions::at(dir.join("known")) };
+        let known = KnownOptions { item_entries_max: 300, entries_max: 1000, ..KnownOptions::at(known) };
         let known = KnownVersions::open(known).expect("known versions");
         let clock = Arc::new(ManualClock::at(NOW));
         let registry = Registry::new();
         let parts = IntakeParts {
+            membership,
             vault: vault.clone(),
             bus: Arc::clone(&bus),
             store,
@@ -68,18 +79,21 @@ impl Hub {
         self.send(batch, arrow_body(&arrow(rows)), Format::Arrow).await
     }
 
-    /// Everything on the bus for an item: account number in clear and the batch that brought it.
+    /// Everything on the bus that counts for an item: account number in clear and the batch that brought it.
     pub(crate) async fn on_bus(&self, item: &str) -> Vec<(String, String)> {
         let topic = format!("minqiao.{item}");
         let mut rows = Vec::new();
         let partitions = self.bus.topics().await.expect("topics").into_iter().find(|t| t.name == topic);
         for partition in 0..partitions.expect("the topic").partitions {
             let end = self.bus.end_offset(&topic, partition).await.expect("end");
-            let mut from = 0;
+            let (mut from, mut fence) = (0, Fence::default());
             while from < end {
                 let records = self.bus.fetch(&topic, partition, from, 1 << 22).await.expect("fetched");
                 from += records.len() as u64;
                 for record in records {
+                    if !fence.admits(&record.headers) || record.headers.span.rows == 0 {
+                        continue;
+                    }
                     assert!(record.payload.len() <= self.bus.limits().message_bytes_max);
                     for batch in StreamReader::try_new(&*record.payload, None).expect("a stream") {
                         let batch = batch.expect("a batch");
