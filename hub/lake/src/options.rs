@@ -36,6 +36,16 @@ impl Location {
     pub fn on(store: Arc<dyn ObjectStore>, url: &str) -> Self {
         Self { url: with_slash(url), store, directory: None }
     }
+
+    /// The store, rooted at the scheme and authority of the lake's address.
+    pub fn store(&self) -> &Arc<dyn ObjectStore> {
+        &self.store
+    }
+
+    /// The lake's path in its store.
+    pub fn prefix(&self) -> Option<object_store::path::Path> {
+        object_store::path::Path::from_url_path(url::Url::parse(&self.url).ok()?.path()).ok()
+    }
 }
 
 fn with_slash(url: &str) -> String {

@@ -14,8 +14,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::units::{Size, Span};
 
+mod lake;
 mod store;
 
+pub use lake::{LakePlace, LakeS3};
 pub use store::{StoreEngine, StoreSection, StoreTls};
 
 /// Prefix of the variables that override the file.
@@ -94,6 +96,10 @@ pub struct Lake {
     pub commit_every: Span,
     /// How often the compactor looks for work.
     pub compact_every: Span,
+    /// Where the tables are: an absolute folder, or `s3://bucket/prefix`. Default: `<data_dir>/lake`.
+    pub location: Option<String>,
+    /// How the object store is spoken to.
+    pub s3: LakeS3,
 }
 
 /// Bounds.
@@ -195,6 +201,8 @@ impl Default for Lake {
         Self {
             commit_every: Span(std::time::Duration::from_secs(1)),
             compact_every: Span(std::time::Duration::from_secs(30)),
+            location: None,
+            s3: LakeS3::default(),
         }
     }
 }
@@ -266,14 +274,17 @@ impl Config {
             return Err(ConfigError::Content(vec![mistake.to_owned()]));
         }
         let mut origin = file.map_or_else(|| "defaults".to_owned(), |path| path.display().to_string());
+        let mut keys = None;
         for (name, value) in environment {
+            lake::Keys::take(&mut keys, &name, &value);
             let Some(key) = name.strip_prefix(ENVIRONMENT_PREFIX) else { continue };
             let keys: Vec<String> = key.split("__").map(str::to_ascii_lowercase).collect();
             set(&mut table, &keys, &value)
                 .ok_or_else(|| ConfigError::Form { origin: name.clone(), message: "names no key".to_owned() })?;
             origin = format!("{origin} and the environment");
         }
-        let config: Self = toml::Value::Table(table).try_into().map_err(|e| form(&origin, &e))?;
+        let mut config: Self = toml::Value::Table(table).try_into().map_err(|e| form(&origin, &e))?;
+        config.lake.s3.environment = keys;
         config.check()
     }
 
@@ -294,7 +305,7 @@ impl Config {
         want(self.limits.provider_rows_per_second > 0, "`limits.provider_rows_per_second` must be above 0");
         want(self.limits.user_queries_per_minute > 0, "`limits.user_queries_per_minute` must be above 0");
         want(self.http.connections_max > 0, "`http.connections_max` must be above 0");
-        want(self.lake.commit_every.0.as_millis() > 0, "`lake.commit_every` must be above 0");
+        self.lake.check(&mut want);
         want(
             self.http.listen != self.operations.listen || self.http.listen.port() == 0,
             "`http.listen` and `operations.listen` must differ",

@@ -134,9 +134,7 @@ impl Hub {
         let audit = Arc::new(audit);
         let bus = crate::bus::open(&config, &registry).await?;
         let options = LakeOptions { batch_delay: config.lake.commit_every.0, ..LakeOptions::default() };
-        let lake = Lake::open_local(&config.below_data("lake"), catalogue, options, clock.clone(), &registry)
-            .await
-            .context("cannot open the lake")?;
+        let lake = crate::lake::open(&config, catalogue, options, clock.clone(), &registry).await?;
         let writer = LakeWriter::new(lake.clone());
         let known = KnownVersions::open(KnownOptions::at(config.below_data("known")))
             .context("cannot open the index of versions")?;

@@ -1,0 +1,36 @@
+//! The lake that the configuration asks for.
+
+use std::sync::Arc;
+
+use anyhow::Context;
+use minqiao_core::Clock;
+use minqiao_lake::{Lake, LakeOptions, Location};
+use minqiao_schemas::Catalogue;
+use prometheus::Registry;
+
+use crate::config::{Config, LakePlace};
+
+/// Opens the lake. The point index is below the data folder, wherever the tables are.
+pub async fn open(
+    config: &Config,
+    catalogue: &Catalogue,
+    options: LakeOptions,
+    clock: Arc<dyn Clock>,
+    registry: &Registry,
+) -> anyhow::Result<Arc<Lake>> {
+    let location = location(config).await?;
+    let index = config.lake_index();
+    Lake::open_at(location, &index, catalogue, options, clock, registry).await.context("cannot open the lake")
+}
+
+/// Where the tables are; an object store has proved by then that it keeps its promise.
+pub async fn location(config: &Config) -> anyhow::Result<Location> {
+    match config.lake_place()? {
+        LakePlace::Folder(folder) => {
+            Location::local(&folder).with_context(|| format!("cannot open the lake in `{}`", folder.display()))
+        }
+        LakePlace::S3(options) => {
+            Location::s3(&options).await.with_context(|| format!("cannot open the lake at `{}`", options.url()))
+        }
+    }
+}
