@@ -110,8 +110,23 @@ fn identifiers(city: &Path) -> HashMap<Vec<u8>, String> {
 #[tokio::test(flavor = "multi_thread")]
 async fn no_identity_stands_in_clear_below_the_data_folder() {
     let folder = tempfile::tempdir().expect("a folder");
-    let city = folder.path().join("city");
-    let summary = folder.path().join("summary.json");
+    demo_agrees_and_hides(crate::world::config(folder.path()), folder.path(), None).await;
+}
+
+/// The same city with its lake on an object store that keeps plain files.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_identity_stands_in_clear_on_an_object_store() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut config = crate::world::config(folder.path());
+    let Some(server) = crate::world::lake_on_s3(&mut config) else { return };
+    let tables = server.join("data").join(config.lake.location.as_deref().expect("a location").replace("s3://", ""));
+    demo_agrees_and_hides(config, folder.path(), Some(&tables)).await;
+}
+
+/// Runs the demo, which holds rows, verifications and SQL against the city's truth, and searches what it left.
+async fn demo_agrees_and_hides(mut config: Config, folder: &Path, tables: Option<&Path>) {
+    let city = folder.join("city");
+    let summary = folder.join("summary.json");
     let args = |city: Option<PathBuf>, summary| DemoArgs {
         residents: 1500,
         seed: 7,
@@ -126,12 +141,9 @@ async fn no_identity_stands_in_clear_below_the_data_folder() {
     let wanted = identifiers(&city);
     assert!(wanted.len() > 1000, "only {} identifiers found in the exports", wanted.len());
 
-    let mut config = crate::world::config(folder.path());
-    config.data_dir = folder.path().join("hub");
+    config.data_dir = folder.join("hub");
     let data = config.data_dir.clone();
-    demo::run(&args(None, Some(summary.clone())), Config { ..config }, true)
-        .await
-        .expect("the demo agrees with its truth");
+    demo::run(&args(None, Some(summary.clone())), config, true).await.expect("the demo agrees with its truth");
     let figures: serde_json::Value =
         serde_json::from_slice(&std::fs::read(&summary).expect("a summary")).expect("JSON");
     assert_eq!(figures["truth"]["rows_disagree"], 0);
@@ -140,7 +152,9 @@ async fn no_identity_stands_in_clear_below_the_data_folder() {
     let patterns: Vec<&Vec<u8>> = wanted.keys().collect();
     let search = aho_corasick::AhoCorasick::new(&patterns).expect("patterns");
     let mut searched = 0;
-    for file in files(&data) {
+    let kept = tables.map(files).unwrap_or_default();
+    assert!(tables.is_none() || kept.iter().any(|file| file.extension().is_some_and(|ending| ending == "parquet")));
+    for file in files(&data).into_iter().chain(kept) {
         let mut bytes = std::fs::read(&file).expect("a file of the hub");
         if file.extension().is_some_and(|extension| extension == "parquet") {
             bytes.extend(texts_of(&file));
@@ -154,4 +168,8 @@ async fn no_identity_stands_in_clear_below_the_data_folder() {
         assert!(search.find(name.as_bytes()).is_none(), "a file name holds an identifier");
     }
     assert!(searched > 1 << 20, "only {searched} bytes searched");
+    if tables.is_some() {
+        let local = files(&data).into_iter().filter(|file| file.extension().is_some_and(|ending| ending == "parquet"));
+        assert_eq!(local.count(), 0, "the tables are on the object store and nowhere else");
+    }
 }

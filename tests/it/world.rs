@@ -37,6 +37,26 @@ pub(crate) fn config(folder: &Path) -> Config {
     config
 }
 
+/// Puts the lake on the object store of `tests/servers/s3`, in a place that nobody else has. Answers the server's
+/// folder, or says that there is none.
+pub(crate) fn lake_on_s3(config: &mut Config) -> Option<PathBuf> {
+    use std::io::Write;
+    let Some(server) = std::env::var_os("MINQIAO_S3_VERSITYGW").filter(|folder| !folder.is_empty()) else {
+        writeln!(std::io::stderr(), "NOT RUN on an object store: tests/servers/s3 starts one").expect("stderr");
+        let required = std::env::var_os("MINQIAO_TEST_REQUIRE").unwrap_or_default();
+        let required = required.to_string_lossy().split(',').any(|name| name == "s3");
+        assert!(!required, "MINQIAO_TEST_REQUIRE names s3, and there is no versitygw");
+        return None;
+    };
+    let server = PathBuf::from(server);
+    let read = |name: &str| std::fs::read_to_string(server.join(name)).expect("a folder of tests/servers/s3");
+    let unique = config.data_dir.parent()?.file_name()?.to_string_lossy().replace('.', "");
+    config.lake.location = Some(format!("s3://{}/it-{unique}", read("bucket")));
+    config.lake.s3.endpoint = Some(read("endpoint"));
+    config.lake.s3.credentials_file = Some(server.join("credentials"));
+    Some(server)
+}
+
 impl World {
     pub(crate) async fn start() -> Self {
         Self::start_with(|_| {}).await

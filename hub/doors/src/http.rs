@@ -87,10 +87,10 @@ fn handler(route: &Route) -> MethodRouter<AppState> {
     }
 }
 
-/// The router of the public port. Bodies over `body_bytes_max` are refused with 413 before they are read whole.
-pub fn router(state: AppState, body_bytes_max: usize) -> Router {
+/// The router of the public port, with the routes that this process `serves`; the others do not exist here. Bodies over `body_bytes_max` are refused with 413 before they are read whole.
+pub fn router(state: AppState, body_bytes_max: usize, serves: impl Fn(Access) -> bool) -> Router {
     let mut router = Router::new();
-    for route in ROUTES {
+    for route in ROUTES.iter().filter(|route| serves(route.access)) {
         router = router.route(route.path, handler(route));
     }
     let fixed = |name: &'static str, value: &'static str| {

@@ -130,7 +130,11 @@ pub(crate) async fn upload(
 ) -> Result<(), LakeError> {
     let mut writer = BufWriter::with_capacity(store, StorePath::from(path.as_str()), UPLOAD_BYTES);
     while let Some(part) = parts.recv().await {
-        writer.put(part).await?;
+        if let Err(error) = writer.put(part).await {
+            // A store that is away keeps the parts until its own rules remove them.
+            let _tried = writer.abort().await;
+            return Err(error.into());
+        }
     }
     writer.shutdown().await.map_err(|e| LakeError::Location(e.into()))?;
     match durable {

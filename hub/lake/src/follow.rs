@@ -37,7 +37,8 @@ impl Lake {
 
     /// One look at every item that another process writes.
     pub async fn follow(&self) -> Result<(), LakeError> {
-        let others = self.items.values().filter(|tables| !self.writes(&tables.layout.code)).cloned();
+        let others: Vec<_> =
+            self.items.values().filter(|tables| !self.writes(&tables.layout.code)).map(Arc::clone).collect();
         futures::stream::iter(others)
             .map(|tables| async move { self.follow_item(&tables).await })
             .buffer_unordered(ASKED_AT_ONCE)

@@ -130,8 +130,21 @@ impl Lake {
         clock: Arc<dyn Clock>,
         registry: &Registry,
     ) -> Result<Arc<Self>, LakeError> {
+        let location = Location::local(directory)?;
+        Self::open_at(location, &directory.join("index"), catalogue, options, clock, registry).await
+    }
+
+    /// The lake of a catalogue anywhere; `index` is a folder of this machine.
+    pub async fn open_at(
+        location: Location,
+        index: &Path,
+        catalogue: &Catalogue,
+        options: LakeOptions,
+        clock: Arc<dyn Clock>,
+        registry: &Registry,
+    ) -> Result<Arc<Self>, LakeError> {
         let layouts = catalogue.items().iter().map(ItemLayout::of).collect::<Result<Vec<_>, _>>()?;
-        Self::open(Location::local(directory)?, &directory.join("index"), layouts, options, clock, registry).await
+        Self::open(location, index, layouts, options, clock, registry).await
     }
 
     /// Opens the tables that exist; the others are made by the first row that arrives. Must be called on a

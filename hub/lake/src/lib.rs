@@ -8,7 +8,8 @@
 //! Reading order: [`layout`] (how rows lie in files), [`order`] (which version wins), [`table`] (the transaction log),
 //! [`files`] and [`create`] (data files), [`merge`] (reading many as one), [`snapshot`] (which files answer what),
 //! [`provider`] (tables for the query engine), [`index`] and [`lookup`] (one person), [`writer`] (bus to lake),
-//! [`compact`] (folds, compactions, deletion), [`follow`] (what other processes commit), [`lake`] (the whole).
+//! [`compact`] (folds, compactions, deletion), [`follow`] (what other processes commit), [`lake`] (the whole), [`s3`]
+//! (the lake on an object store).
 //!
 //! Invariants, cited by tests and assertions:
 //!
@@ -34,6 +35,7 @@ mod metrics;
 mod options;
 mod order;
 mod provider;
+mod s3;
 mod snapshot;
 mod table;
 mod writer;
@@ -42,4 +44,5 @@ pub use error::LakeError;
 pub use lake::{ItemSnapshot, Lake, RowCounts};
 pub use layout::ItemLayout;
 pub use options::{LakeOptions, Location};
+pub use s3::{S3Credentials, S3Error, S3Options};
 pub use writer::{LakeWriter, Position};

@@ -4,8 +4,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use object_store::ObjectStore;
 use object_store::local::LocalFileSystem;
+use object_store::path::Path as StorePath;
+use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload};
 
 use crate::LakeError;
 
@@ -31,10 +32,37 @@ impl Location {
         Ok(Self { url: with_slash(url.as_str()), store, directory: Some(directory) })
     }
 
+    /// Names this lake among all lakes: drawn by whoever asks first, kept beside the tables.
+    pub async fn identity(&self) -> Result<String, LakeError> {
+        let url = deltalake_core::ensure_table_uri(&self.url).map_err(|e| LakeError::Location(Box::new(e)))?;
+        let path = StorePath::from_url_path(url.path()).map_err(|e| LakeError::Location(Box::new(e)))?;
+        let path = path.join("_minqiao_lake");
+        let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
+        let drawn = PutPayload::from(uuid::Uuid::new_v4().to_string());
+        match self.store.put_opts(&path, drawn, options).await {
+            Ok(_) | Err(object_store::Error::AlreadyExists { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let stored = self.store.get(&path).await?.bytes().await?;
+        let identity = std::str::from_utf8(&stored).ok().filter(|text| uuid::Uuid::try_parse(text).is_ok());
+        let identity = identity.ok_or_else(|| LakeError::Location("`_minqiao_lake` is damaged".into()))?;
+        Ok(identity.to_owned())
+    }
+
     /// Any object store that is rooted at the scheme and authority of `url` (`s3://bucket/lake/`, `memory:///lake/`).
     /// It must honour put-if-absent, on which commits rest.
     pub fn on(store: Arc<dyn ObjectStore>, url: &str) -> Self {
         Self { url: with_slash(url), store, directory: None }
+    }
+
+    /// The store, rooted at the scheme and authority of the lake's address.
+    pub fn store(&self) -> &Arc<dyn ObjectStore> {
+        &self.store
+    }
+
+    /// The lake's path in its store.
+    pub fn prefix(&self) -> Option<object_store::path::Path> {
+        object_store::path::Path::from_url_path(url::Url::parse(&self.url).ok()?.path()).ok()
     }
 }
 

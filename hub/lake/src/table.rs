@@ -23,11 +23,12 @@ use deltalake_core::logstore::{CommitOrBytes, LogStoreRef, StorageConfig, defaul
 use deltalake_core::operations::create::CreateBuilder;
 use deltalake_core::protocol::{DeltaOperation, SaveMode};
 use deltalake_core::table::state::DeltaTableState;
-use deltalake_core::{DeltaTable, DeltaTableError, ensure_table_uri};
+use deltalake_core::{DeltaTable, DeltaTableError};
 use object_store::path::Path as StorePath;
 use object_store::prefix::PrefixStore;
 use object_store::{ObjectStore, ObjectStoreExt};
 use parking_lot::{Mutex, RwLock};
+use url::Url;
 use uuid::Uuid;
 
 use crate::LakeError;
@@ -227,7 +228,7 @@ impl Table {
         columns: Vec<StructField>,
         sync: bool,
     ) -> Result<Self, LakeError> {
-        let url = ensure_table_uri(format!("{}{name}/", location.url)).map_err(|e| LakeError::Location(Box::new(e)))?;
+        let url = Url::parse(&format!("{}{name}/", location.url)).map_err(|e| LakeError::Location(Box::new(e)))?;
         let prefix = StorePath::from_url_path(url.path()).map_err(|e| LakeError::Location(Box::new(e)))?;
         let prefixed: Arc<dyn ObjectStore> = Arc::new(PrefixStore::new(Arc::clone(&location.store), prefix.clone()));
         let log = default_logstore(Arc::clone(&prefixed), Arc::clone(&location.store), &url, &StorageConfig::default());

@@ -42,8 +42,13 @@ pub struct Cli {
 pub enum Command {
     /// A simulated city from 17 departments' files to reports and policy-checked SQL; then serves until Ctrl-C.
     Demo(demo::DemoArgs),
-    /// Run the hub.
-    Serve,
+    /// Run the hub, or a part of it.
+    Serve {
+        /// What this process does: any of gateway, writer and query with a comma between; overrides `roles` of the
+        /// configuration. Processes find each other in the store; adding or removing one changes nothing elsewhere.
+        #[arg(long, visible_alias = "roles", value_name = "ROLE,…")]
+        role: Option<crate::config::Roles>,
+    },
     /// The 73 information items.
     #[command(subcommand)]
     Catalogue(catalogue::CatalogueCommand),
@@ -111,7 +116,7 @@ pub fn run_with_runtime(cli: &Cli, config: Config) -> anyhow::Result<()> {
     let result = runtime.block_on(async {
         match &cli.command {
             Command::Demo(args) => Box::pin(demo::run(args, config, cli.data.is_some())).await,
-            Command::Serve => serve::run(config).await,
+            Command::Serve { role: _ } => serve::run(config).await,
             Command::Verify(args) => Box::pin(verify::run(args, config)).await,
             Command::Sql(args) => sql::run(args, config).await,
             Command::Policy(command) => policy::run(command, &config),

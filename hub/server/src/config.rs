@@ -14,8 +14,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::units::{Size, Span};
 
+mod lake;
+mod roles;
 mod store;
 
+pub use lake::{LakePlace, LakeS3};
+pub use roles::{Role, Roles};
 pub use store::{StoreEngine, StoreSection, StoreTls};
 
 /// Prefix of the variables that override the file.
@@ -27,6 +31,11 @@ pub const ENVIRONMENT_PREFIX: &str = "MINQIAO__";
 pub struct Config {
     /// Everything that must survive lives below this folder.
     pub data_dir: PathBuf,
+    /// What this process does, e.g. `gateway,writer`; everything by default. Several processes share a city when they have
+    /// its bus (Kafka), store (PostgreSQL), lake and keys in common.
+    pub roles: Roles,
+    /// Folder of the key ring. Default: `<data_dir>/keys`.
+    pub keys_dir: Option<PathBuf>,
     /// The city that the hub serves: the first four digits of its division code (GB/T 2260), e.g. `3710`. Batches of
     /// other cities' providers are refused. Without it every city is served.
     pub city: Option<u16>,
@@ -94,6 +103,12 @@ pub struct Lake {
     pub commit_every: Span,
     /// How often the compactor looks for work.
     pub compact_every: Span,
+    /// How often the tables are asked for what other hubs committed.
+    pub follow_every: Span,
+    /// Where the tables are: an absolute folder, or `s3://bucket/prefix`. Default: `<data_dir>/lake`.
+    pub location: Option<String>,
+    /// How the object store is spoken to.
+    pub s3: LakeS3,
 }
 
 /// Bounds.
@@ -152,6 +167,8 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             data_dir: PathBuf::from("data"),
+            roles: Roles::all(),
+            keys_dir: None,
             city: None,
             http: Http::default(),
             operations: Operations::default(),
@@ -194,7 +211,10 @@ impl Default for Lake {
     fn default() -> Self {
         Self {
             commit_every: Span(std::time::Duration::from_secs(1)),
-            compact_every: Span(std::time::Duration::from_secs(30)),
+            compact_every: Span(std::time::Duration::from_millis(500)),
+            follow_every: Span(std::time::Duration::from_secs(1)),
+            location: None,
+            s3: LakeS3::default(),
         }
     }
 }
@@ -266,18 +286,22 @@ impl Config {
             return Err(ConfigError::Content(vec![mistake.to_owned()]));
         }
         let mut origin = file.map_or_else(|| "defaults".to_owned(), |path| path.display().to_string());
+        let mut keys = None;
         for (name, value) in environment {
+            lake::Keys::take(&mut keys, &name, &value);
             let Some(key) = name.strip_prefix(ENVIRONMENT_PREFIX) else { continue };
             let keys: Vec<String> = key.split("__").map(str::to_ascii_lowercase).collect();
             set(&mut table, &keys, &value)
                 .ok_or_else(|| ConfigError::Form { origin: name.clone(), message: "names no key".to_owned() })?;
             origin = format!("{origin} and the environment");
         }
-        let config: Self = toml::Value::Table(table).try_into().map_err(|e| form(&origin, &e))?;
+        let mut config: Self = toml::Value::Table(table).try_into().map_err(|e| form(&origin, &e))?;
+        config.lake.s3.environment = keys;
         config.check()
     }
 
-    fn check(self) -> Result<Self, ConfigError> {
+    /// Refuses what cannot work, all mistakes at once.
+    pub fn check(self) -> Result<Self, ConfigError> {
         let mut mistakes = Vec::new();
         let mut want = |holds: bool, text: &str| {
             if !holds {
@@ -287,6 +311,11 @@ impl Config {
         let known = self.city.is_none_or(|city| division::within(&format!("{city:04}")).next().is_some());
         want(known, "`city` must be the first four digits of a city's division code, e.g. `3710`");
         self.store.check(&mut want);
+        want(
+            self.roles.is_all() || (self.is_shared() && self.lake.location.is_some()),
+            "`roles` other than all need what the processes share: `bus.kafka` without `only_writer`, \
+             `store.engine = \"postgres\"` and `lake.location`",
+        );
         want((1..=64).contains(&self.bus.partitions), "`bus.partitions` must be 1 to 64");
         want(self.limits.batch_rows_max > 0, "`limits.batch_rows_max` must be above 0");
         want(self.limits.body_bytes_max.0 >= 1 << 16, "`limits.body_bytes_max` must be at least `64KiB`");
@@ -294,7 +323,7 @@ impl Config {
         want(self.limits.provider_rows_per_second > 0, "`limits.provider_rows_per_second` must be above 0");
         want(self.limits.user_queries_per_minute > 0, "`limits.user_queries_per_minute` must be above 0");
         want(self.http.connections_max > 0, "`http.connections_max` must be above 0");
-        want(self.lake.commit_every.0.as_millis() > 0, "`lake.commit_every` must be above 0");
+        self.lake.check(&mut want);
         want(
             self.http.listen != self.operations.listen || self.http.listen.port() == 0,
             "`http.listen` and `operations.listen` must differ",
@@ -310,6 +339,16 @@ impl Config {
     /// A path below the data folder.
     pub fn below_data(&self, part: &str) -> PathBuf {
         self.data_dir.join(part)
+    }
+
+    /// Whether other hubs may work on the same city: bus and store are servers, and the bus expects company.
+    pub fn is_shared(&self) -> bool {
+        self.store.engine == StoreEngine::Postgres && self.bus.kafka.as_ref().is_some_and(|kafka| !kafka.only_writer)
+    }
+
+    /// Where the key ring is.
+    pub fn keys(&self) -> PathBuf {
+        self.keys_dir.clone().unwrap_or_else(|| self.below_data("keys"))
     }
 
     /// Where the access list is.

@@ -2,9 +2,12 @@
 //! down in the opposite order, each participant by name.
 //!
 //! ```text
-//! open:  vault → store → audit → bus → lake → intake → policy → sql, verifications
-//! stop:  readiness off → doors drain → intake ends → writer commits what was fetched → upkeep → audit → bus → store
+//! open:  vault → store → audit → bus → other hubs → lake → intake → policy → sql, verifications
+//! stop:  readiness off → doors drain → writer commits what was fetched → upkeep → intake ends → leave the others → audit
+//!        → bus → store
 //! ```
+//!
+//! Every process opens all parts; its roles decide which doors it opens and what it does beside them.
 
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
@@ -17,7 +20,7 @@ use minqiao_bus::Bus;
 use minqiao_core::Clock;
 use minqiao_doors::access::AccessList;
 use minqiao_doors::evidence::QueryEvidence;
-use minqiao_doors::http;
+use minqiao_doors::http::{self, Access};
 use minqiao_doors::metrics::DoorMetrics;
 use minqiao_doors::operations::{self, Health};
 use minqiao_doors::serve::{ServeOptions, serve};
@@ -29,7 +32,7 @@ use minqiao_lake::{Lake, LakeOptions, LakeWriter};
 use minqiao_policy::{Policy, PolicySource};
 use minqiao_query::{Limits as QueryLimits, QueryParts, Sealing, SqlService};
 use minqiao_schemas::Catalogue;
-use minqiao_store::{AuditLog, AuditOptions, Store};
+use minqiao_store::{AuditLog, AuditOptions, Membership, Store};
 use minqiao_vault::{Vault, VaultOptions};
 use prometheus::Registry;
 use tokio::net::TcpListener;
@@ -37,7 +40,8 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::certificates::secret_folder;
-use crate::config::Config;
+use crate::cluster;
+use crate::config::{Config, Role};
 use crate::views;
 
 /// Every part, open and wired. Commands use the parts they need; [`Hub::start`] makes it serve.
@@ -69,6 +73,8 @@ pub struct Hub {
     pub sql: SqlService,
     /// Verifies households.
     pub verifications: Arc<Verifications>,
+    /// Other hubs of the city, if there may be any.
+    pub membership: Option<Arc<Membership>>,
     /// Who may come in.
     pub access: Arc<AccessList>,
     /// Metrics of this process.
@@ -88,8 +94,8 @@ pub struct Running {
     health: Arc<Health>,
     doors: Task,
     probes: Task,
-    writer: Task,
-    upkeep: Task,
+    /// In the order in which they end.
+    work: Vec<Task>,
 }
 
 #[derive(Debug)]
@@ -126,17 +132,29 @@ impl Hub {
             .with_context(|| format!("cannot make the data folder `{}`", config.data_dir.display()))?;
         let registry = Registry::new();
         build_info(&registry)?;
-        let vault = Vault::open(VaultOptions::at(config.below_data("keys"))).context("cannot open the key ring")?;
+        let vault = Vault::open(VaultOptions::at(config.keys())).context("cannot open the key ring")?;
         let store = Store::open(config.store_options()?).await.context("cannot open the operational store")?;
         let audit = AuditLog::open(store.clone(), vault.signer(), clock.clone(), AuditOptions::default())
             .await
             .context("cannot open the audit chain")?;
         let audit = Arc::new(audit);
         let bus = crate::bus::open(&config, &registry).await?;
-        let options = LakeOptions { batch_delay: config.lake.commit_every.0, ..LakeOptions::default() };
-        let lake = Lake::open_local(&config.below_data("lake"), catalogue, options, clock.clone(), &registry)
-            .await
-            .context("cannot open the lake")?;
+        let options = LakeOptions {
+            batch_delay: config.lake.commit_every.0,
+            maintain_every: config.lake.compact_every.0,
+            ..LakeOptions::default()
+        };
+        let location = crate::lake::location(&config).await?;
+        let membership = if config.is_shared() {
+            let lake = location.identity().await.context("cannot read the lake's identity")?;
+            cluster::agree(&store, &vault, &lake).await?;
+            // A guest until it serves: commands do no hub's work.
+            let entered = Membership::enter(store.clone(), "").await;
+            Some(Arc::new(entered.context("cannot enter among the hubs of the city")?))
+        } else {
+            None
+        };
+        let lake = crate::lake::open_at(&config, location, catalogue, options, clock.clone(), &registry).await?;
         let writer = LakeWriter::new(lake.clone());
         let known = KnownVersions::open(KnownOptions::at(config.below_data("known")))
             .context("cannot open the index of versions")?;
@@ -151,8 +169,14 @@ impl Hub {
             rows_per_second: config.limits.provider_rows_per_second,
             ..IntakeOptions::default()
         };
-        let parts =
-            IntakeParts { vault: vault.clone(), bus: bus.clone(), store: store.clone(), known, clock: clock.clone() };
+        let parts = IntakeParts {
+            vault: vault.clone(),
+            bus: bus.clone(),
+            store: store.clone(),
+            known,
+            membership: membership.clone(),
+            clock: clock.clone(),
+        };
         let intake = Intake::open(parts, options, &registry).await.context("cannot open the intake")?;
         let intake = Arc::new(intake);
         let policy = Arc::new(open_policy(config.access.policies.as_deref(), catalogue)?);
@@ -201,6 +225,7 @@ impl Hub {
             policy,
             sql,
             verifications: Arc::new(verifications),
+            membership,
             access: Arc::new(access),
             registry,
             doors,
@@ -224,16 +249,10 @@ impl Hub {
         let private = listen(self.config.operations.listen).await?;
         let (http_address, operations_address) = (public.local_addr()?, private.local_addr()?);
 
-        let (bus, lake) = (self.bus.clone(), self.lake.clone());
-        let writer = self.writer.clone();
-        let writer = Task::spawn("lake writer", |stop| async move {
-            if let Err(error) = writer.run(bus, stop).await {
-                tracing::error!(error = &error as &dyn std::error::Error, "the lake writer ended");
-            }
-        });
-        let upkeep = Task::spawn("lake upkeep", |stop| async move { lake.run_upkeep(stop).await });
-        let writer_alive = writer.task.abort_handle();
-        let health = Health::new(vec![("lake_writer", Box::new(move || !writer_alive.is_finished()))]);
+        let work = self.work().await?;
+        let alive: Vec<_> = work.iter().map(|task| task.task.abort_handle()).collect();
+        let alive = move || !alive.iter().any(tokio::task::AbortHandle::is_finished);
+        let health = Health::new(vec![("work", Box::new(alive))]);
         let probe_router = operations::router(health.clone(), self.registry.clone());
         let probes = Task::spawn("probes", |stop| serve(private, None, probe_router, ServeOptions::default(), stop));
         let state = AppState {
@@ -255,26 +274,56 @@ impl Hub {
             drain_timeout: self.config.http.drain.0,
             ..ServeOptions::default()
         };
-        let router = http::router(state, self.config.limits.body_bytes_max.0);
+        let roles = self.config.roles.clone();
+        let serves = move |access| match access {
+            Access::Public => true,
+            Access::Connector => roles.has(Role::Gateway),
+            Access::User => roles.has(Role::Query),
+        };
+        let router = http::router(state, self.config.limits.body_bytes_max.0, serves);
         let doors = Task::spawn("doors", |stop| serve(public, Some(tls), router, options, stop));
         health.started();
         tracing::info!(http = %http_address, operations = %operations_address, "serving");
-        Ok(Running {
-            hub: self,
-            http: http_address,
-            operations: operations_address,
-            health,
-            doors,
-            probes,
-            writer,
-            upkeep,
-        })
+        Ok(Running { hub: self, http: http_address, operations: operations_address, health, doors, probes, work })
+    }
+
+    /// Starts what runs beside the doors, as the roles say.
+    async fn work(&self) -> anyhow::Result<Vec<Task>> {
+        let mut work = Vec::new();
+        let roles = &self.config.roles;
+        if let Some(membership) = &self.membership {
+            membership.announce(&roles.to_string()).await.context("the operational store does not answer")?;
+            let figures = cluster::Figures::register(&self.registry)?;
+            let (view, lake) = (membership.view(), self.lake.clone());
+            cluster::take_share(&view, &lake, &figures);
+            let membership = membership.clone();
+            work.push(Task::spawn("share", |stop| cluster::keep_share(membership, lake, figures, stop)));
+            let (lake, every) = (self.lake.clone(), self.config.lake.follow_every.0);
+            if roles.has(Role::Writer) || roles.has(Role::Query) {
+                work.push(Task::spawn("lake follower", |stop| async move { lake.run_follow(every, stop).await }));
+            }
+        }
+        if roles.has(Role::Writer) {
+            let (writer, bus, lake) = (self.writer.clone(), self.bus.clone(), self.lake.clone());
+            work.push(Task::spawn("lake writer", |stop| async move {
+                if let Err(error) = writer.run(bus, stop).await {
+                    tracing::error!(error = &error as &dyn std::error::Error, "the lake writer ended");
+                }
+            }));
+            work.push(Task::spawn("lake upkeep", |stop| async move { lake.run_upkeep(stop).await }));
+        }
+        Ok(work)
     }
 
     /// Closes what was opened, for commands that did not serve.
     pub async fn close(&self) {
         if let Err(error) = self.intake.close().await {
             tracing::warn!(error = &error as &dyn std::error::Error, "the intake did not close");
+        }
+        if let Some(membership) = &self.membership
+            && let Err(error) = membership.leave().await
+        {
+            tracing::warn!(error = &error as &dyn std::error::Error, "this hub did not leave; others will notice");
         }
         if let Err(error) = self.audit.close().await {
             tracing::warn!(error = &error as &dyn std::error::Error, "the audit chain did not close");
@@ -292,8 +341,9 @@ impl Running {
         self.health.drain();
         let drain = self.hub.config.http.drain.0;
         self.doors.end(drain + Duration::from_secs(5)).await;
-        self.writer.end(Duration::from_secs(30)).await;
-        self.upkeep.end(Duration::from_secs(30)).await;
+        for task in self.work {
+            task.end(Duration::from_secs(30)).await;
+        }
         self.hub.close().await;
         self.probes.end(Duration::from_secs(2)).await;
         tracing::info!("stopped");

@@ -32,6 +32,10 @@ fn run(cli: &Cli) -> anyhow::Result<()> {
     if let Some(data) = &cli.data {
         config.data_dir.clone_from(data);
     }
+    if let Command::Serve { role: Some(roles) } = &cli.command {
+        config.roles.clone_from(roles);
+        config = config.check()?;
+    }
     let mut out = io::stdout().lock();
     match &cli.command {
         Command::Catalogue(command) => return commands::catalogue::run(command, &mut out),

@@ -30,6 +30,12 @@ impl Store {
         Ok(())
     }
 
+    /// Says what a hub does.
+    pub async fn set_hub_roles(&self, id: &str, roles: &str) -> Result<(), StoreError> {
+        query("UPDATE hub SET roles = $2 WHERE id = $1").bind(id).bind(roles).execute(self).await?;
+        Ok(())
+    }
+
     /// One sign of life. Answers false when the hub was taken out.
     pub async fn beat_hub(&self, id: &str) -> Result<bool, StoreError> {
         Ok(query("UPDATE hub SET beat = beat + 1 WHERE id = $1").bind(id).execute(self).await? > 0)

@@ -8,7 +8,7 @@
 //! under a new name. What it held under the old one is lost to it; that costs time and nothing else (BUS-7).
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -39,6 +39,7 @@ pub struct View {
 pub struct Membership {
     store: Store,
     view: watch::Receiver<Arc<View>>,
+    roles: Arc<Mutex<String>>,
     task: JoinHandle<()>,
 }
 
@@ -47,7 +48,8 @@ impl Membership {
     pub async fn enter(store: Store, roles: &str) -> Result<Self, StoreError> {
         let id = new_id();
         store.enter_hub(&id, roles).await?;
-        let mut beating = Beating { store: store.clone(), roles: roles.to_owned(), id, seen: HashMap::new() };
+        let roles = Arc::new(Mutex::new(roles.to_owned()));
+        let mut beating = Beating { store: store.clone(), roles: Arc::clone(&roles), id, seen: HashMap::new() };
         let (out, view) = watch::channel(Arc::new(beating.look().await?));
         let task = tokio::spawn(async move {
             loop {
@@ -67,7 +69,13 @@ impl Membership {
                 }
             }
         });
-        Ok(Self { store, view, task })
+        Ok(Self { store, view, roles, task })
+    }
+
+    /// Says what this hub does from now on. The next view has it.
+    pub async fn announce(&self, roles: &str) -> Result<(), StoreError> {
+        roles.clone_into(&mut self.roles.lock().unwrap_or_else(PoisonError::into_inner));
+        self.store.set_hub_roles(&self.view().id, roles).await
     }
 
     /// The newest view.
@@ -99,7 +107,7 @@ fn new_id() -> String {
 
 struct Beating {
     store: Store,
-    roles: String,
+    roles: Arc<Mutex<String>>,
     id: String,
     /// Others' beats and over how many looks they have stood still.
     seen: HashMap<String, (i64, u32)>,
@@ -109,7 +117,8 @@ impl Beating {
     async fn beat(&mut self) -> Result<View, StoreError> {
         if !self.store.beat_hub(&self.id).await? {
             let id = new_id();
-            self.store.enter_hub(&id, &self.roles).await?;
+            let roles = self.roles.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            self.store.enter_hub(&id, &roles).await?;
             tracing::warn!("other hubs took this one for dead; it goes on under a new name");
             self.id = id;
         }

@@ -11,21 +11,33 @@ use minqiao_lake::{LakeError, LakeWriter};
 use object_store::ObjectStore;
 use tokio_util::sync::CancellationToken;
 
+use crate::place::{Place, on_every_store};
 use crate::support::{Fault, Fixture, Row, TOPIC, append, bus, fold, ingest, read, start};
 
-fn rows(keys: std::ops::Range<u8>) -> Vec<Row> {
+on_every_store! {
+    rows_are_queryable_once_and_survive_restarts,
+    crash_between_file_and_commit_loses_and_doubles_nothing,
+    commit_whose_answer_is_lost_is_found_not_repeated,
+    crash_after_commit_continues_behind_it,
+    two_writers_share_a_topic_without_doubling,
+    a_bus_that_does_not_answer_is_asked_again,
+    recreated_topic_is_an_error,
+    damaged_message_stops_its_item_and_keeps_what_was_committed,
+    orphans_of_a_crash_are_deleted_and_nothing_else,
+}
+
+pub(crate) fn rows(keys: std::ops::Range<u8>) -> Vec<Row> {
     keys.map(|key| Row::new(key, 5, 1)).collect()
 }
 
-async fn assert_once(fixture: &Fixture, process: &str, rows: &[Row]) {
+pub(crate) async fn assert_once(fixture: &Fixture, process: &str, rows: &[Row]) {
     let lake = fixture.open(process).await;
     assert_eq!(read(lake.changes("pension").unwrap()).await.len(), rows.len(), "changes hold each row once");
     assert_eq!(read(lake.current("pension").unwrap()).await, fold(rows));
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn rows_are_queryable_once_and_survive_restarts() {
-    let fixture = Fixture::new().await;
+async fn rows_are_queryable_once_and_survive_restarts(place: Place) {
+    let fixture = Fixture::at(place).await;
     let mut all = Vec::new();
     for part in 0..3u8 {
         let new = rows(part * 20..part * 20 + 20);
@@ -39,9 +51,8 @@ async fn rows_are_queryable_once_and_survive_restarts() {
     assert_once(&fixture, "two", &all).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn crash_between_file_and_commit_loses_and_doubles_nothing() {
-    let fixture = Fixture::new().await;
+async fn crash_between_file_and_commit_loses_and_doubles_nothing(place: Place) {
+    let fixture = Fixture::at(place).await;
     append(fixture.bus.as_ref(), &rows(0..10)).await;
     let lake = fixture.open("one").await;
     ingest(&lake, &fixture.bus).await;
@@ -60,9 +71,8 @@ async fn crash_between_file_and_commit_loses_and_doubles_nothing() {
     assert_eq!(fixture.store.fired(), 1);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn commit_whose_answer_is_lost_is_found_not_repeated() {
-    let fixture = Fixture::new().await;
+async fn commit_whose_answer_is_lost_is_found_not_repeated(place: Place) {
+    let fixture = Fixture::at(place).await;
     append(fixture.bus.as_ref(), &rows(0..10)).await;
     let lake = fixture.open("one").await;
     ingest(&lake, &fixture.bus).await;
@@ -73,9 +83,8 @@ async fn commit_whose_answer_is_lost_is_found_not_repeated() {
     assert_once(&fixture, "two", &rows(0..30)).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn crash_after_commit_continues_behind_it() {
-    let fixture = Fixture::new().await;
+async fn crash_after_commit_continues_behind_it(place: Place) {
+    let fixture = Fixture::at(place).await;
     append(fixture.bus.as_ref(), &rows(0..30)).await;
     let lake = fixture.open("one").await;
     fixture.store.fail("changes/pension/_delta_log/00000000000000000001.json", Fault::After);
@@ -91,9 +100,8 @@ async fn crash_after_commit_continues_behind_it() {
     assert_once(&fixture, "three", &rows(0..40)).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn two_writers_share_a_topic_without_doubling() {
-    let fixture = Fixture::new().await;
+async fn two_writers_share_a_topic_without_doubling(place: Place) {
+    let fixture = Fixture::at(place).await;
     let (one, two) = (fixture.open("one").await, fixture.open("two").await);
     let (first, second) = (start(&one, &fixture.bus), start(&two, &fixture.bus));
     for part in 0..20u8 {
@@ -159,9 +167,8 @@ impl Bus for Faltering {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_bus_that_does_not_answer_is_asked_again() {
-    let fixture = Fixture::new().await;
+async fn a_bus_that_does_not_answer_is_asked_again(place: Place) {
+    let fixture = Fixture::at(place).await;
     append(fixture.bus.as_ref(), &rows(0..10)).await;
     let lake = fixture.open("one").await;
     let bus = Arc::new(Faltering { inner: Arc::clone(&fixture.bus), failures: AtomicU32::new(1) });
@@ -182,9 +189,8 @@ async fn a_bus_that_does_not_answer_is_asked_again() {
     assert_once(&fixture, "two", &rows(0..40)).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn recreated_topic_is_an_error() {
-    let fixture = Fixture::new().await;
+async fn recreated_topic_is_an_error(place: Place) {
+    let fixture = Fixture::at(place).await;
     append(fixture.bus.as_ref(), &rows(0..10)).await;
     let lake = fixture.open("one").await;
     ingest(&lake, &fixture.bus).await;
@@ -197,9 +203,8 @@ async fn recreated_topic_is_an_error() {
     assert_eq!(read(lake.changes("pension").unwrap()).await.len(), 10);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn damaged_message_stops_its_item_and_keeps_what_was_committed() {
-    let fixture = Fixture::new().await;
+async fn damaged_message_stops_its_item_and_keeps_what_was_committed(place: Place) {
+    let fixture = Fixture::at(place).await;
     append(fixture.bus.as_ref(), &rows(0..10)).await;
     let lake = fixture.open("one").await;
     ingest(&lake, &fixture.bus).await;
@@ -213,10 +218,9 @@ async fn damaged_message_stops_its_item_and_keeps_what_was_committed() {
     assert_once(&fixture, "two", &rows(0..10)).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn orphans_of_a_crash_are_deleted_and_nothing_else() {
+async fn orphans_of_a_crash_are_deleted_and_nothing_else(place: Place) {
     use futures::TryStreamExt;
-    let fixture = Fixture::new().await;
+    let fixture = Fixture::at(place).await;
     append(fixture.bus.as_ref(), &rows(0..10)).await;
     let lake = fixture.open("one").await;
     ingest(&lake, &fixture.bus).await;
@@ -231,7 +235,7 @@ async fn orphans_of_a_crash_are_deleted_and_nothing_else() {
     ingest(&again, &fixture.bus).await;
     let files = || async {
         let store: Arc<dyn ObjectStore> = fixture.store.clone();
-        let all: Vec<_> = store.list(None).try_collect().await.unwrap();
+        let all: Vec<_> = store.list(Some(&fixture.prefix())).try_collect().await.unwrap();
         all.iter().filter(|meta| meta.location.as_ref().ends_with(".parquet")).count()
     };
     let before = files().await;

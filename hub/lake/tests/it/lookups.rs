@@ -2,14 +2,19 @@
 
 use minqiao_core::Timestamp;
 
+use crate::place::{Place, on_every_store};
 use crate::support::{
     Fixture, ITEM, PERSON, Row, SPOUSE, append, fold, ingest, layout, open_layout, options, person, seen,
 };
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_replaced_spouse_is_not_found_any_more() {
+on_every_store! {
+    a_replaced_spouse_is_not_found_any_more,
+    an_index_that_was_lost_is_made_again,
+}
+
+async fn a_replaced_spouse_is_not_found_any_more(place: Place) {
     for lead in [true, false] {
-        let fixture = Fixture::new().await;
+        let fixture = Fixture::at(place).await;
         let index = fixture.directory.path().join("index");
         let lake = open_layout(&fixture.location, &index, options(), layout(lead)).await;
         let married = Row { spouse: Some(50), ..Row::new(1, 1, 1) };
@@ -41,9 +46,8 @@ async fn a_replaced_spouse_is_not_found_any_more() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn an_index_that_was_lost_is_made_again() {
-    let fixture = Fixture::new().await;
+async fn an_index_that_was_lost_is_made_again(place: Place) {
+    let fixture = Fixture::at(place).await;
     let rows: Vec<Row> = (0..100u8).map(|key| Row { person: key / 4, ..Row::new(key, 1, 1) }).collect();
     append(fixture.bus.as_ref(), &rows).await;
     let lake = fixture.open("one").await;

@@ -3,6 +3,7 @@
 use minqiao_core::Timestamp;
 use proptest::prelude::*;
 
+use crate::place::Place;
 use crate::support::{
     Fixture, ITEM, PERSON, Row, SPOUSE, append, fold, ingest, layout, open_layout, options, person, read, seen,
 };
@@ -43,7 +44,7 @@ fn steps(lead: bool) -> impl Strategy<Value = Vec<Step>> {
 }
 
 async fn check(lead: bool, steps: Vec<Step>) {
-    let fixture = Fixture::new().await;
+    let fixture = Fixture::at(Place::Memory).await;
     let small = minqiao_lake::LakeOptions { bucket_rows_max: 4, ..options() };
     let index = fixture.directory.path().join("index");
     let mut lake = open_layout(&fixture.location, &index, small.clone(), layout(lead)).await;

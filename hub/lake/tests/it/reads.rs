@@ -3,7 +3,15 @@
 use datafusion::prelude::{SessionConfig, SessionContext, col, lit};
 use minqiao_core::Timestamp;
 
+use crate::place::{Place, on_every_store};
 use crate::support::{Fixture, ITEM, Row, append, fold, ingest, read};
+
+on_every_store! {
+    version_order_holds_in_every_order_of_arrival_and_state_of_folding,
+    as_of_knows_what_was_received_then,
+    engine_plans_over_the_lake_agree_folded_and_unfolded,
+    empty_item_is_an_empty_table_of_the_right_shape,
+}
 
 /// Each version beats the ones before it.
 fn ladder() -> Vec<Row> {
@@ -20,12 +28,11 @@ fn ladder() -> Vec<Row> {
     ]
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn version_order_holds_in_every_order_of_arrival_and_state_of_folding() {
+async fn version_order_holds_in_every_order_of_arrival_and_state_of_folding(place: Place) {
     let ladder = ladder();
     for reversed in [false, true] {
         for fold_between in [false, true] {
-            let fixture = Fixture::new().await;
+            let fixture = Fixture::at(place).await;
             let lake = fixture.open("one").await;
             let order: Vec<&Row> = if reversed { ladder.iter().rev().collect() } else { ladder.iter().collect() };
             let mut arrived: Vec<Row> = Vec::new();
@@ -44,9 +51,8 @@ async fn version_order_holds_in_every_order_of_arrival_and_state_of_folding() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn as_of_knows_what_was_received_then() {
-    let fixture = Fixture::new().await;
+async fn as_of_knows_what_was_received_then(place: Place) {
+    let fixture = Fixture::at(place).await;
     let lake = fixture.open("one").await;
     let at = |key, updated, delete, hash, received| Row { delete, received, ..Row::new(key, updated, hash) };
     let rows = vec![
@@ -71,9 +77,8 @@ async fn as_of_knows_what_was_received_then() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn engine_plans_over_the_lake_agree_folded_and_unfolded() {
-    let fixture = Fixture::new().await;
+async fn engine_plans_over_the_lake_agree_folded_and_unfolded(place: Place) {
+    let fixture = Fixture::at(place).await;
     let lake = fixture.open("one").await;
     let rows: Vec<Row> = (0..200u8).map(|key| Row { spouse: Some(key / 2), ..Row::new(key, 1, key % 7) }).collect();
     append(fixture.bus.as_ref(), &rows).await;
@@ -102,9 +107,8 @@ async fn engine_plans_over_the_lake_agree_folded_and_unfolded() {
     assert_eq!(answers[0].1, 66);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn empty_item_is_an_empty_table_of_the_right_shape() {
-    let fixture = Fixture::new().await;
+async fn empty_item_is_an_empty_table_of_the_right_shape(place: Place) {
+    let fixture = Fixture::at(place).await;
     let lake = fixture.open("one").await;
     assert_eq!(lake.version(ITEM).unwrap(), -1);
     assert_eq!(read(lake.current(ITEM).unwrap()).await, vec![]);

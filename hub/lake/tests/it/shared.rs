@@ -7,9 +7,16 @@ use std::time::Duration;
 use minqiao_bus::{Bus, Headers, MemoryBus, Message, Span};
 use minqiao_lake::Lake;
 
+use crate::place::{Place, on_every_store};
 use crate::support::{
     Fixture, ITEM, PERSON, Row, TOPIC, append, batch, fold, ingest, message, person, read, seen, start,
 };
+
+on_every_store! {
+    what_lands_after_the_next_turn_began_is_left_out_also_after_a_restart,
+    an_item_changes_hands_while_rows_arrive,
+    a_reader_follows_commits_folds_and_deletions,
+}
 
 fn rows(keys: std::ops::Range<u8>) -> Vec<Row> {
     keys.map(|key| Row::new(key, 5, 1)).collect()
@@ -41,9 +48,8 @@ async fn mark(bus: &MemoryBus, epoch: u64) {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn what_lands_after_the_next_turn_began_is_left_out_also_after_a_restart() {
-    let fixture = Fixture::new().await;
+async fn what_lands_after_the_next_turn_began_is_left_out_also_after_a_restart(place: Place) {
+    let fixture = Fixture::at(place).await;
     let all = rows(0..40);
     for row in &all[..10] {
         put(&fixture.bus, of_epoch(row, 1)).await;
@@ -91,9 +97,8 @@ async fn comes_to(lake: &Arc<Lake>, follow: bool, rows: &[Row]) {
     panic!("the lake does not come to what was sent");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn an_item_changes_hands_while_rows_arrive() {
-    let fixture = Fixture::new().await;
+async fn an_item_changes_hands_while_rows_arrive(place: Place) {
+    let fixture = Fixture::at(place).await;
     let (one, two) = (fixture.open("one").await, fixture.open("two").await);
     share(&one, &[ITEM]);
     share(&two, &[]);
@@ -116,9 +121,8 @@ async fn an_item_changes_hands_while_rows_arrive() {
     assert_eq!(read(lake.changes(ITEM).unwrap()).await.len(), 60, "each row is stored once");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_reader_follows_commits_folds_and_deletions() {
-    let fixture = Fixture::new().await;
+async fn a_reader_follows_commits_folds_and_deletions(place: Place) {
+    let fixture = Fixture::at(place).await;
     let (writer, reader) = (fixture.open("writer").await, fixture.open("reader").await);
     share(&reader, &[]);
     for part in 0..3u8 {

@@ -30,6 +30,8 @@ use parking_lot::Mutex;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::place::Place;
+
 pub(crate) const ITEM: &str = "pension";
 pub(crate) const TOPIC: &str = "minqiao.pension";
 pub(crate) const PERSON: &str = "person_id__token";
@@ -184,7 +186,7 @@ pub(crate) async fn open_layout(
     Lake::open(location.clone(), index, vec![layout], options, clock, &registry).await.unwrap()
 }
 
-/// A lake in memory and its parts.
+/// A lake and its parts.
 pub(crate) struct Fixture {
     pub(crate) location: Location,
     pub(crate) store: Arc<ScriptedStore>,
@@ -193,10 +195,16 @@ pub(crate) struct Fixture {
 }
 
 impl Fixture {
-    pub(crate) async fn new() -> Self {
-        let store = Arc::new(ScriptedStore::new(Arc::new(object_store::memory::InMemory::new())));
-        let location = Location::on(Arc::clone(&store) as Arc<dyn ObjectStore>, "memory:///lake/");
+    pub(crate) async fn at(place: Place) -> Self {
+        let (inner, url) = place.store().await;
+        let store = Arc::new(ScriptedStore::new(inner));
+        let location = Location::on(Arc::clone(&store) as Arc<dyn ObjectStore>, &url);
         Self { location, store, directory: tempfile::tempdir().unwrap(), bus: bus().await }
+    }
+
+    /// Where the lake lies in its store.
+    pub(crate) fn prefix(&self) -> StorePath {
+        self.location.prefix().unwrap()
     }
 
     /// Opens a process's view; each has an index of its own.

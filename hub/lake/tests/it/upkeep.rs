@@ -7,11 +7,18 @@ use datafusion::prelude::SessionContext;
 use minqiao_core::Timestamp;
 use tokio_util::sync::CancellationToken;
 
+use crate::place::{Place, on_every_store};
 use crate::support::{Fixture, ITEM, PERSON, Row, append, fold, ingest, open, options, person, read, seen, start};
 
-#[tokio::test(flavor = "multi_thread")]
-async fn folding_splits_buckets_and_changes_no_answer() {
-    let fixture = Fixture::new().await;
+on_every_store! {
+    folding_splits_buckets_and_changes_no_answer,
+    readers_see_whole_states_while_everything_moves,
+    files_of_a_running_query_outlive_their_replacement,
+    log_survives_checkpoints_with_everything_the_lake_needs,
+}
+
+async fn folding_splits_buckets_and_changes_no_answer(place: Place) {
+    let fixture = Fixture::at(place).await;
     let small = minqiao_lake::LakeOptions { bucket_rows_max: 40, ..options() };
     let lake = open(&fixture.location, &fixture.directory.path().join("one"), small).await;
     let mut all = Vec::new();
@@ -36,9 +43,8 @@ async fn folding_splits_buckets_and_changes_no_answer() {
     assert_eq!(read(lake.current(ITEM).unwrap()).await, fold(&all));
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn readers_see_whole_states_while_everything_moves() {
-    let fixture = Fixture::new().await;
+async fn readers_see_whole_states_while_everything_moves(place: Place) {
+    let fixture = Fixture::at(place).await;
     let busy = minqiao_lake::LakeOptions {
         small_files_min: 2,
         bucket_rows_max: 30,
@@ -85,9 +91,8 @@ async fn table_of(snapshot: &minqiao_lake::ItemSnapshot) -> crate::support::Seen
     seen(&SessionContext::new().read_table(snapshot.current()).unwrap().collect().await.unwrap())
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn files_of_a_running_query_outlive_their_replacement() {
-    let fixture = Fixture::new().await;
+async fn files_of_a_running_query_outlive_their_replacement(place: Place) {
+    let fixture = Fixture::at(place).await;
     let lake = fixture.open("one").await;
     let rows: Vec<Row> = (0..50u8).map(|key| Row::new(key, 1, 1)).collect();
     append(fixture.bus.as_ref(), &rows).await;
@@ -105,9 +110,8 @@ async fn files_of_a_running_query_outlive_their_replacement() {
     assert_eq!(seen(&batches), fold(&rows), "the plan answers the state it was made for");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn log_survives_checkpoints_with_everything_the_lake_needs() {
-    let fixture = Fixture::new().await;
+async fn log_survives_checkpoints_with_everything_the_lake_needs(place: Place) {
+    let fixture = Fixture::at(place).await;
     let lake = fixture.open("one").await;
     let mut all = Vec::new();
     for round in 0..70u8 {

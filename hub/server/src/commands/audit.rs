@@ -27,7 +27,7 @@ fn known_checkpoint(text: &str) -> Result<(u64, String), String> {
 
 /// Runs the command.
 pub async fn run(command: &AuditCommand, config: &Config) -> anyhow::Result<()> {
-    let vault = Vault::open(VaultOptions::at(config.below_data("keys")))?;
+    let vault = Vault::open(VaultOptions::at(config.keys()))?;
     let store = Store::open(config.store_options()?).await?;
     let AuditCommand::Verify { known } = command;
     let known = known.as_ref().map(|(number, hash)| (*number, hash.as_str()));

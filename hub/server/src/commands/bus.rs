@@ -112,12 +112,10 @@ async fn show_headers(
 
 /// The lake, unless another process has it.
 async fn lake_of(config: &Config) -> Option<Arc<Lake>> {
-    let folder = config.below_data("lake");
-    if !folder.is_dir() {
+    // Looking makes nothing.
+    if config.lake.location.is_none() && !config.below_data("lake").is_dir() {
         return None;
     }
     let clock = Arc::new(SystemClock::new());
-    let opened =
-        Lake::open_local(&folder, Catalogue::embedded(), LakeOptions::default(), clock, &Registry::new()).await;
-    opened.ok()
+    crate::lake::open(config, Catalogue::embedded(), LakeOptions::default(), clock, &Registry::new()).await.ok()
 }

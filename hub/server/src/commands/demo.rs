@@ -113,7 +113,12 @@ pub async fn run(args: &DemoArgs, mut config: Config, data_given: bool) -> anyho
     if let Some(bootstrap) = &args.kafka {
         use_kafka(&mut config, bootstrap).await?;
     }
-    let on_kafka = config.clone();
+    // Where the configuration has its lake, a place that nobody else has, like the topics on Kafka.
+    if let Some(location) = &mut config.lake.location {
+        *location = format!("{}/demo-{}", location.trim_end_matches('/'), uuid::Uuid::new_v4());
+        say(&format!("  lake {location}"))?;
+    }
+    let elsewhere = config.clone();
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::starting_at(made.opening));
     let hub = Hub::open(config, clock).await?;
     let running = hub.start().await?;
@@ -124,7 +129,7 @@ pub async fn run(args: &DemoArgs, mut config: Config, data_given: bool) -> anyho
         Ok(summary) => summary,
         Err(error) => {
             running.stop().await;
-            leave_kafka(args, &on_kafka).await?;
+            leave(args, &elsewhere, data_given).await?;
             return Err(error);
         }
     };
@@ -138,7 +143,7 @@ pub async fn run(args: &DemoArgs, mut config: Config, data_given: bool) -> anyho
         super::serve::wait_for_end().await?;
     }
     running.stop().await;
-    leave_kafka(args, &on_kafka).await?;
+    leave(args, &elsewhere, data_given).await?;
     if !summary.agrees() {
         bail!("the hub and the city's truth disagree; see the lines above");
     }
@@ -156,7 +161,15 @@ async fn use_kafka(config: &mut Config, bootstrap: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn leave_kafka(args: &DemoArgs, config: &Config) -> anyhow::Result<()> {
+/// Takes away what the demo put where others have things, too. Whoever names a data folder wants to look at what it
+/// holds; then the lake stays as well.
+async fn leave(args: &DemoArgs, config: &Config, data_given: bool) -> anyhow::Result<()> {
+    if let Some(location) = config.lake.location.as_ref().filter(|_| !data_given) {
+        crate::lake::location(config).await?.delete_all().await?;
+        if std::path::Path::new(location).is_absolute() {
+            std::fs::remove_dir_all(location)?;
+        }
+    }
     if args.kafka.is_some() { crate::bus::remove_namespace(config).await } else { Ok(()) }
 }
 

@@ -23,7 +23,7 @@ pub enum KeysCommand {
 /// Runs the command.
 pub async fn run(command: &KeysCommand, config: Config) -> anyhow::Result<()> {
     let versions: KeyVersions = match command {
-        KeysCommand::List => Vault::open(VaultOptions::at(config.below_data("keys")))?.versions(),
+        KeysCommand::List => Vault::open(VaultOptions::at(config.keys()))?.versions(),
         KeysCommand::Rotate => {
             let hub = Hub::open(config, Arc::new(SystemClock::new())).await?;
             let versions = hub.vault.rotate()?;
