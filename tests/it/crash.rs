@@ -19,7 +19,7 @@ use minqiao_tests::Schedule;
 const KILLS: usize = 10;
 
 /// The program, built beside this test.
-fn program() -> PathBuf {
+pub(crate) fn program() -> PathBuf {
     let test = std::env::current_exe().expect("the test's own path");
     let folder = test.parent().and_then(Path::parent).expect("target/<profile>/deps");
     let program = folder.join("minqiao");
@@ -42,7 +42,7 @@ fn serve(config: &Config, log: &Path) -> Child {
         .expect("the hub starts")
 }
 
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address").port()
 }
 

@@ -1,5 +1,6 @@
 //! One integration binary; tests are its modules.
 
+mod cluster;
 mod crash;
 mod dependencies;
 mod doors;

@@ -1,0 +1,279 @@
+//! Several hubs on one city, as processes: two gateways behind a balancer, two writers, a query hub; Kafka, PostgreSQL and
+//! a lake that all see. Any of them is killed at random moments; rows agree with the truth, none lost, none doubled.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use indicatif::{MultiProgress, ProgressDrawTarget};
+use minqiao_connector_api::report::RunReport;
+use minqiao_core::{SystemClock, Timestamp};
+use minqiao_server::commands::demo::{DemoArgs, Made, cast::Cast, connectors, make_city, truth};
+use minqiao_server::config::{Config, StoreEngine};
+use minqiao_server::hub::Hub;
+use minqiao_tests::Schedule;
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::crash::{free_port, program};
+
+const KILLS: usize = 8;
+/// What runs: name and roles.
+const HUBS: [(&str, &str); 5] = [
+    ("gateway-1", "gateway"),
+    ("gateway-2", "gateway"),
+    ("writer-1", "writer"),
+    ("writer-2", "writer"),
+    ("query", "query"),
+];
+
+/// A server that the environment names; says that the test did not run, or fails, without it.
+#[expect(clippy::disallowed_methods, reason = "tests are configured by the environment")]
+fn server(variable: &str, name: &str) -> Option<String> {
+    let found = std::env::var(variable).ok().filter(|value| !value.is_empty());
+    if found.is_none() {
+        writeln!(std::io::stderr(), "NOT RUN in a cluster: {variable} is not set").expect("stderr");
+        let required = std::env::var("MINQIAO_TEST_REQUIRE").unwrap_or_default();
+        assert!(!required.split(',').any(|wanted| wanted == name), "MINQIAO_TEST_REQUIRE names {name}");
+    }
+    found
+}
+
+/// What the hubs share, and the hubs.
+struct Cluster {
+    /// Configuration of a hub without its own folder, ports and roles.
+    shared: Config,
+    folder: PathBuf,
+    hubs: Vec<Running>,
+}
+
+struct Running {
+    name: &'static str,
+    port: u16,
+    child: Child,
+}
+
+impl Cluster {
+    async fn new(folder: &Path, kafka: &str, postgres: &str) -> Self {
+        let unique = uuid::Uuid::new_v4().simple().to_string();
+        let mut connection = PgConnection::connect(postgres).await.expect("PostgreSQL answers");
+        let make = AssertSqlSafe(format!("CREATE SCHEMA cluster_{unique}"));
+        sqlx::query(make).execute(&mut connection).await.expect("a schema");
+        let and = if postgres.contains('?') { '&' } else { '?' };
+        let common = folder.join("common");
+        std::fs::create_dir_all(&common).expect("a folder");
+        let url = common.join("store-url");
+        std::fs::write(&url, format!("{postgres}{and}options[search_path]=cluster_{unique}")).expect("written");
+        let mut shared = Config { data_dir: common.clone(), ..Config::default() };
+        let options = serde_json::json!({ "bootstrap": kafka });
+        shared.bus.kafka = Some(serde_json::from_value(options).expect("options"));
+        shared.bus.namespace = format!("cluster-{unique}.");
+        shared.store.engine = StoreEngine::Postgres;
+        shared.store.url_file = Some(url);
+        shared.lake.location = Some(common.join("lake").display().to_string());
+        shared.keys_dir = Some(common.join("keys"));
+        shared.access.list = Some(shared.access_list());
+        shared.access.parameters = Some(shared.parameters());
+        let tls = |name: &str| Some(common.join("tls").join(name));
+        shared.http.certificate = tls("server.pem");
+        shared.http.private_key = tls("server.key");
+        shared.http.client_authority = tls("authority.pem");
+        Self { shared, folder: folder.to_owned(), hubs: Vec::new() }
+    }
+
+    /// The configuration of a process of this name.
+    fn config(&self, name: &str, roles: &str) -> Config {
+        let mut config = self.shared.clone();
+        config.data_dir = self.folder.join(name);
+        config.roles = roles.parse().expect("roles");
+        config.http.listen = ([127, 0, 0, 1], free_port()).into();
+        config.operations.listen = ([127, 0, 0, 1], free_port()).into();
+        config
+    }
+
+    fn spawn(&self, name: &'static str, roles: &str) -> Running {
+        let config = self.config(name, roles);
+        let file = self.folder.join(format!("{name}.toml"));
+        std::fs::write(&file, config.effective()).expect("written");
+        let log = self.folder.join(format!("{name}.log"));
+        let log = std::fs::File::options().create(true).append(true).open(log).expect("a log file");
+        let child = Command::new(program())
+            .arg("--config")
+            .arg(&file)
+            .arg("serve")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .expect("the hub starts");
+        Running { name, port: config.http.listen.port(), child }
+    }
+
+    fn start(&mut self) {
+        self.hubs = HUBS.iter().map(|(name, roles)| self.spawn(name, roles)).collect();
+    }
+
+    /// kill -9, and another process in its place.
+    fn replace(&mut self, at: usize) {
+        let (name, roles) = HUBS[at];
+        self.hubs[at].child.kill().expect("kill -9");
+        self.hubs[at].child.wait().expect("it is gone");
+        self.hubs[at] = self.spawn(name, roles);
+    }
+
+    fn gateways(&self) -> Vec<u16> {
+        self.hubs.iter().filter(|hub| hub.name.starts_with("gateway")).map(|hub| hub.port).collect()
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        for hub in &mut self.hubs {
+            let _killed = hub.child.kill();
+            let _ended = hub.child.wait();
+        }
+    }
+}
+
+/// Sends each connection to the next gateway that answers, as a Service of Kubernetes does. Connections are cut after a
+/// moment, so that a connector does not stay with one gateway.
+async fn balance(listener: TcpListener, gateways: Arc<parking_lot::Mutex<Vec<u16>>>) {
+    let next = AtomicUsize::new(0);
+    loop {
+        let Ok((mut from, _)) = listener.accept().await else { continue };
+        let (ports, turn) = (gateways.lock().clone(), next.fetch_add(1, Ordering::Relaxed));
+        tokio::spawn(async move {
+            for offset in 0..ports.len() {
+                let port = ports[(turn + offset) % ports.len()];
+                if let Ok(mut to) = TcpStream::connect(SocketAddr::from(([127, 0, 0, 1], port))).await {
+                    let carried = tokio::io::copy_bidirectional(&mut from, &mut to);
+                    let _ended = tokio::time::timeout(Duration::from_secs(2), carried).await;
+                    return;
+                }
+            }
+        });
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hubs_that_share_a_city_are_killed_and_nothing_is_lost_or_doubled() {
+    let (kafka, postgres) = (server("MINQIAO_KAFKA_BOOTSTRAP", "kafka"), server("MINQIAO_POSTGRES_URL", "postgres"));
+    let (Some(kafka), Some(postgres)) = (kafka, postgres) else { return };
+    #[expect(clippy::disallowed_methods, reason = "tests are configured by the environment")]
+    let seed: u64 = std::env::var("MINQIAO_TEST_SEED").ok().and_then(|s| s.parse().ok()).unwrap_or(20_260_701);
+    println!("seed {seed}");
+    let mut schedule = Schedule::new(seed);
+    let folder = tempfile::tempdir().expect("a folder");
+    let bars = MultiProgress::with_draw_target(ProgressDrawTarget::hidden());
+    let city = folder.path().join("city");
+    let args = DemoArgs { residents: 4_000, seed, counties: 2, exit: true, summary: None, city: None, kafka: None };
+    let made = make_city(&args, &city, &bars).await.expect("a city");
+    let mut cluster = Cluster::new(folder.path(), &kafka, &postgres).await;
+    let cast = Cast::make(&cluster.shared, &made).expect("certificates");
+    std::fs::copy(city.join("parameters.json"), cluster.shared.parameters()).expect("parameters");
+    cluster.start();
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let port = listener.local_addr().expect("an address").port();
+    let gateways = Arc::new(parking_lot::Mutex::new(cluster.gateways()));
+    let balancer = tokio::spawn(balance(listener, gateways.clone()));
+
+    let done = AtomicBool::new(false);
+    let ingest = async {
+        for _ in 0..50 {
+            let reports = connectors::run_all(port, &cast, &city, &bars).await.expect("connectors run");
+            if reports.iter().all(|report| report.is_complete()) {
+                done.store(true, Ordering::SeqCst);
+                return reports;
+            }
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+        panic!("the connectors never came to an end");
+    };
+    let mut killed: BTreeMap<&str, usize> = BTreeMap::new();
+    let kills = async {
+        let mut during_ingest = 0;
+        for kill in 0..KILLS {
+            tokio::time::sleep(schedule.millis(700, 2500)).await;
+            during_ingest += usize::from(!done.load(Ordering::SeqCst));
+            // Each of the first four once, then whichever.
+            let at = if kill < 4 { kill } else { schedule.below(HUBS.len() as u64) as usize };
+            *killed.entry(HUBS[at].0).or_default() += 1;
+            cluster.replace(at);
+            *gateways.lock() = cluster.gateways();
+        }
+        during_ingest
+    };
+    let both = async { tokio::join!(ingest, kills) };
+    let (reports, during_ingest) = tokio::time::timeout(Duration::from_secs(400), both).await.expect("in time");
+    println!("killed {killed:?}, {during_ingest} times during the ingest");
+    assert!(during_ingest >= 3, "only {during_ingest} kills struck during the ingest: the city is too small");
+    balancer.abort();
+
+    let rows = truth::compare_rows(&city, &reports).expect("a truth");
+    assert_eq!(rows.truth.rows_disagree, 0, "{:?}", rows.examples);
+    assert_eq!(rows.truth.rows_agree, made.rows);
+    // A hub that comes now, follows the writers and reads: they still run and nobody told them of it.
+    let hub = Hub::open(cluster.config("reader", "query"), Arc::new(SystemClock::new())).await.expect("it opens");
+    everything_is_in_the_lake(&hub, &reports).await;
+    hub.close().await;
+    let shared = cluster.shared.clone();
+    drop(cluster);
+    minqiao_server::bus::remove_namespace(&shared).await.expect("the topics go");
+}
+
+/// Waits until the lake holds each accepted row once, as a hub sees it that does not write.
+async fn everything_is_in_the_lake(hub: &Hub, reports: &[RunReport]) {
+    let accepted: BTreeMap<&str, u64> = reports
+        .iter()
+        .flat_map(|report| &report.items)
+        .map(|item| (item.item.as_str(), item.counts.accepted))
+        .collect();
+    let mut differ = Vec::new();
+    for _ in 0..300 {
+        hub.lake.refresh().await.expect("the lake is read");
+        let stored = hub.lake.row_counts();
+        differ = accepted
+            .iter()
+            .map(|(item, accepted)| (*item, *accepted, stored.get(*item).map_or(0, |rows| rows.changes)))
+            .filter(|(_, accepted, stored)| accepted != stored)
+            .collect();
+        if differ.is_empty() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    panic!("accepted rows and stored versions differ: {differ:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hubs_with_other_keys_or_another_lake_are_refused() {
+    let (kafka, postgres) = (server("MINQIAO_KAFKA_BOOTSTRAP", "kafka"), server("MINQIAO_POSTGRES_URL", "postgres"));
+    let (Some(kafka), Some(postgres)) = (kafka, postgres) else { return };
+    let folder = tempfile::tempdir().expect("a folder");
+    let cluster = Cluster::new(folder.path(), &kafka, &postgres).await;
+    let opening = Timestamp::parse("2026-07-01T08:00:00+08:00").expect("valid");
+    let made =
+        Made { counties: vec!["371002".to_owned()], division: "371000".to_owned(), opening, as_of: opening, rows: 0 };
+    Cast::make(&cluster.shared, &made).expect("certificates");
+    std::fs::write(cluster.shared.parameters(), "[]").expect("parameters");
+    let open = |config: Config| Hub::open(config, Arc::new(SystemClock::new()));
+    let first = open(cluster.config("first", "gateway,writer,query")).await.expect("the first says what is right");
+
+    let mut other = cluster.config("other-keys", "gateway");
+    other.keys_dir = Some(folder.path().join("keys-of-its-own"));
+    let refused = format!("{:#}", open(other).await.expect_err("other keys"));
+    assert!(refused.contains("keys_dir"), "{refused}");
+    let mut other = cluster.config("other-lake", "writer");
+    other.lake.location = Some(folder.path().join("lake-of-its-own").display().to_string());
+    let refused = format!("{:#}", open(other).await.expect_err("another lake"));
+    assert!(refused.contains("lake.location"), "{refused}");
+    let second = open(cluster.config("second", "writer")).await.expect("the same keys and lake");
+    second.close().await;
+    first.close().await;
+    minqiao_server::bus::remove_namespace(&cluster.shared).await.expect("the topics go");
+}
