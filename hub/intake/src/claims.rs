@@ -56,12 +56,15 @@ impl Core {
         if let Some(membership) = &self.membership {
             self.hold(membership, item, lane).await?;
         }
-        let Lane { topic, known, claim } = lane;
+        let Lane { topic, known, claim, settled } = lane;
         let known = match known {
             Some(known) => known,
             None => known.insert(self.known.item(topic.clone())?),
         };
-        self.known.catch_up(known, &*self.bus).await?;
+        if !*settled || claim.is_none() {
+            self.known.catch_up(known, &*self.bus).await?;
+            *settled = true;
+        }
         match claim {
             Some(claim) if known.epoch() > claim.epoch => {
                 lane.claim = None;
@@ -92,6 +95,7 @@ impl Core {
             }
             match self.store.claim(&item.code, &view.id).await? {
                 Some(epoch) => {
+                    lane.settled = false;
                     self.mark(item, lane, epoch).await?;
                     self.metrics.turns.with_label_values(&["taken"]).inc();
                     lane.claim = Some(Claim { holder: view.id.clone(), epoch, since: Instant::now() });

@@ -163,10 +163,9 @@ impl Intake {
             async move { bus.ensure_topic(&topic_of(&item.code), options.partitions).await }
         });
         let topics: Vec<_> = stream::iter(topics).buffered(TOPICS_AT_ONCE).try_collect().await?;
-        let lanes = items
-            .iter()
-            .zip(topics)
-            .map(|(item, topic)| (item.code.as_str(), Arc::new(Mutex::new(Lane { topic, known: None, claim: None }))));
+        let lanes = items.iter().zip(topics).map(|(item, topic)| {
+            (item.code.as_str(), Arc::new(Mutex::new(Lane { topic, known: None, claim: None, settled: false })))
+        });
         let lanes = lanes.collect();
         let core = Core {
             admission: Admission::new(&options, Arc::clone(&clock)),

@@ -26,6 +26,8 @@ pub(crate) struct Lane {
     pub(crate) known: Option<KnownItem>,
     /// Where several hubs share the work: whether this one may append.
     pub(crate) claim: Option<Claim>,
+    /// Under a claim: `known` has everything on the bus that counts, so that the bus need not be asked.
+    pub(crate) settled: bool,
 }
 
 /// A batch after step 5.
@@ -60,6 +62,7 @@ impl Core {
             Ok((lane, prepared, decision))
         };
         let (mut lane, prepared, mut decision) = self.work(decide).await?;
+        lane.settled = false;
         let positions = self.append(&lane.topic, std::mem::take(&mut decision.messages)).await?;
         // The bus knows these messages by batch and span, but the rows in them are new: an attempt that never got its
         // receipt used this batch id for another content (INT-3). Its rows must not be taken for these.
@@ -90,11 +93,11 @@ impl Core {
         epoch: u64,
         positions: &[(u32, Vec<u64>)],
     ) -> Result<(), IntakeError> {
-        let Lane { known: Some(known), claim: claim @ Some(_), .. } = lane else { return Ok(()) };
-        if known.continues(positions) {
-            return Ok(());
+        let Lane { known: Some(known), claim: claim @ Some(_), settled, .. } = lane else { return Ok(()) };
+        if !known.continues(positions) {
+            self.known.catch_up(known, &*self.bus).await?;
         }
-        self.known.catch_up(known, &*self.bus).await?;
+        *settled = true;
         if known.epoch() > epoch {
             *claim = None;
             return Err(self.turn_lost());

@@ -37,16 +37,22 @@ impl Load {
 pub(crate) async fn run(work: &Path, load: Load) -> anyhow::Result<Value> {
     let folder = tempfile::Builder::new().prefix("bus-").tempdir_in(work)?;
     let embedded: Arc<dyn Bus> = Arc::new(EmbeddedBus::open(EmbeddedOptions::at(folder.path().join("bus")))?);
-    let embedded = measure(&embedded, load).await?;
+    let embedded = measure(&embedded, load, 0).await?;
 
     let brokers = Brokers::start(&folder.path().join("kafka"))?;
     let mut on_kafka = json!({});
-    for (name, only_writer) in [("one gateway", true), ("several gateways", false)] {
-        let topic_prefix = format!("bench{}.", u8::from(only_writer));
+    // Gateways that take turns append in an epoch of their own; one that does not knows of no company and looks.
+    let gateways = [
+        ("one gateway", true, 0),
+        ("several gateways", false, 1),
+        ("one gateway that looks before it appends", false, 0),
+    ];
+    for (number, (name, only_writer, epoch)) in gateways.into_iter().enumerate() {
+        let topic_prefix = format!("bench{number}.");
         let options = KafkaOptions { only_writer, topic_prefix, ..KafkaOptions::at(brokers.bootstrap()) };
         let bus = KafkaBus::open(options.clone()).await?;
         let bus: Arc<dyn Bus> = Arc::new(minqiao_bus::Namespaced::new(Arc::new(bus), options.topic_prefix.clone()));
-        on_kafka[name] = measure(&bus, load).await?;
+        on_kafka[name] = measure(&bus, load, epoch).await?;
         bus.close().await?;
     }
     let peer = tools(brokers.bootstrap(), load)?;
@@ -65,7 +71,7 @@ pub(crate) async fn run(work: &Path, load: Load) -> anyhow::Result<Value> {
     }))
 }
 
-async fn measure(bus: &Arc<dyn Bus>, load: Load) -> anyhow::Result<Value> {
+async fn measure(bus: &Arc<dyn Bus>, load: Load, epoch: u64) -> anyhow::Result<Value> {
     let topic = "minqiao.bench";
     bus.ensure_topic(topic, PARTITIONS).await?;
     let payload = noise(load.bytes);
@@ -76,7 +82,7 @@ async fn measure(bus: &Arc<dyn Bus>, load: Load) -> anyhow::Result<Value> {
             batch_id: format!("b{number}"),
             provider: "taxation.371000".to_owned(),
             span: Span { first_row: 0, rows: 1 },
-            epoch: 0,
+            epoch,
         },
         payload: payload.clone(),
     };

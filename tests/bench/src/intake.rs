@@ -2,7 +2,7 @@
 //! validation, sealing, a bus that syncs before it answers, the Delta lake. Like the peer it is one process; `--tls`
 //! comes over HTTPS with mutual TLS on loopback, as departments do.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,21 +16,19 @@ use minqiao_core::{Clock, KindOf, ProviderCode, Receipt, SystemClock, Timestamp}
 use minqiao_intake::{Format, Intake, IntakeError};
 use minqiao_server::commands::demo::cast::Cast;
 use minqiao_server::commands::demo::{Made, connectors, peak_rss_bytes};
+use minqiao_server::config::Config;
 use minqiao_server::hub::Hub;
 use serde_json::{Value, json};
 
 use crate::figures::{Meter, rounded};
 use crate::{city, peer, tax_file};
 
-const ITEM: &str = "individual_income_tax";
-const DEPARTMENT: &str = "taxation";
+pub(crate) const ITEM: &str = "individual_income_tax";
+pub(crate) const DEPARTMENT: &str = "taxation";
 
 pub(crate) async fn run(work: &Path, rows: u64, tls: bool, alone: bool) -> anyhow::Result<Value> {
     let folder = tempfile::Builder::new().prefix("intake-").tempdir_in(work)?;
-    let city = work.join(format!("tax-{rows}"));
-    let exports = city.join("exports").join(DEPARTMENT);
-    std::fs::create_dir_all(city.join("exports"))?;
-    let broken = tax_file::make(&exports, rows)?;
+    let (exports, broken) = exports(work, rows)?;
     let bytes = std::fs::metadata(exports.join(tax_file::NAME))?.len();
     let ours = ours(folder.path(), &exports, rows, broken, tls).await?;
     let peer = if alone {
@@ -51,11 +49,8 @@ pub(crate) async fn run(work: &Path, rows: u64, tls: bool, alone: bool) -> anyho
 
 async fn ours(folder: &Path, exports: &Path, rows: u64, broken: u64, tls: bool) -> anyhow::Result<Value> {
     let config = city::config(folder);
-    let opening = Timestamp::parse("2026-07-20T08:00:00+08:00").context("a fixed time")?;
-    let made = Made { counties: vec!["371002".into()], division: "371000".into(), opening, as_of: opening, rows };
-    let cast = Cast::make(&config, &made)?;
-    std::fs::write(config.parameters(), "[]")?;
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock::starting_at(opening));
+    let cast = people(&config)?;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::starting_at(opening()?));
     let running = Hub::open(config, clock).await?.start().await?;
     let hub = running.hub.clone();
 
@@ -88,11 +83,34 @@ async fn ours(folder: &Path, exports: &Path, rows: u64, broken: u64, tls: bool) 
     }))
 }
 
+/// The folder of a file of so many rows, made unless it is there, and how many of them break a rule.
+pub(crate) fn exports(work: &Path, rows: u64) -> anyhow::Result<(PathBuf, u64)> {
+    let city = work.join(format!("tax-{rows}"));
+    let exports = city.join("exports").join(DEPARTMENT);
+    std::fs::create_dir_all(city.join("exports"))?;
+    let broken = tax_file::make(&exports, rows)?;
+    Ok((exports, broken))
+}
+
+/// When the hub of these benchmarks runs.
+pub(crate) fn opening() -> anyhow::Result<Timestamp> {
+    Timestamp::parse("2026-07-20T08:00:00+08:00").context("a fixed time")
+}
+
+/// Certificates, users and parameters of a hub without a city.
+pub(crate) fn people(config: &Config) -> anyhow::Result<Cast> {
+    let opening = opening()?;
+    let made = Made { counties: vec!["371002".into()], division: "371000".into(), opening, as_of: opening, rows: 0 };
+    let cast = Cast::make(config, &made)?;
+    std::fs::write(config.parameters(), "[]")?;
+    Ok(cast)
+}
+
 /// The hub of this process, without a network.
 #[derive(Debug)]
-struct InProcess {
-    intake: Arc<Intake>,
-    provider: ProviderCode,
+pub(crate) struct InProcess {
+    pub(crate) intake: Arc<Intake>,
+    pub(crate) provider: ProviderCode,
 }
 
 fn refused(error: &IntakeError) -> GatewayError {

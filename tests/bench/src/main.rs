@@ -5,6 +5,7 @@
 
 mod bus;
 mod city;
+mod delay;
 mod figures;
 mod intake;
 mod peer;
@@ -77,6 +78,14 @@ enum Benchmark {
         #[arg(long, default_value_t = 200_000, value_name = "N")]
         bytes: usize,
     },
+    /// From acknowledgement to queryable, at a tenth and at half of the greatest rate.
+    Freshness,
+    /// kill -9 of a hub with a long log, and its return.
+    Recovery {
+        /// Rows in the log.
+        #[arg(long, default_value_t = 10_000_000, value_name = "N")]
+        rows: u64,
+    },
     /// Ten queries through the barrier. Peer: the same queries on the stored tables, without policy and audit.
     Policy {
         #[command(flatten)]
@@ -102,6 +111,8 @@ fn main() -> anyhow::Result<()> {
                 let load = bus::Load { messages: *messages, bytes: *bytes };
                 Box::pin(bus::run(&work, load)).await
             }
+            Benchmark::Freshness => Box::pin(delay::freshness(&work)).await,
+            Benchmark::Recovery { rows } => Box::pin(delay::recovery(&work, *rows)).await,
             Benchmark::Policy { city, repeat } => Box::pin(policy::run(&work, city, *repeat)).await,
         }
     })?;
