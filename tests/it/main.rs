@@ -1,6 +1,7 @@
 //! One integration binary; tests are its modules.
 
 mod crash;
+mod damage;
 mod dependencies;
 mod doors;
 mod secrecy;
