@@ -2,6 +2,7 @@
 
 mod cluster;
 mod crash;
+mod damage;
 mod dependencies;
 mod doors;
 mod secrecy;

@@ -65,11 +65,12 @@ impl Appender {
     pub(crate) async fn append(&self, partition: &Arc<Partition>, messages: &[Message]) -> Result<Appended, BusError> {
         let deadline = Instant::now() + self.options.append_timeout();
         let queued = timeout_at(deadline, self.room_for(messages)).await.map_err(|_| self.late())??;
-        // An epoch is one process's own: nobody else can have sent one of its messages.
-        let own = self.options.only_writer || messages.iter().all(|message| message.headers.epoch > 0);
-        let look = !own || partition.window.lock().is_uncertain();
+        // An epoch is one process's own: nobody else can have sent one of its messages, nor this process before it began.
+        let own = messages.iter().all(|message| message.headers.epoch > 0);
+        let look = !(own || self.options.only_writer) || partition.window.lock().is_uncertain();
         if look {
-            timeout_at(deadline, self.look(partition)).await.map_err(|_| self.late())??;
+            let remember = if own { 0 } else { self.window() };
+            timeout_at(deadline, self.look(partition, remember)).await.map_err(|_| self.late())??;
         }
         let places = self.place(partition, messages, Arc::new(queued)).await?;
         let repeated = places.iter().any(|place| matches!(place, Place::Stored(_)));
@@ -80,7 +81,7 @@ impl Appender {
         let positions = match endings.iter().copied().collect::<Result<Vec<_>, _>>() {
             Ok(positions) => positions,
             Err(code) => {
-                timeout_at(deadline, self.look(partition)).await.map_err(|_| self.late())??;
+                timeout_at(deadline, self.look(partition, self.window())).await.map_err(|_| self.late())??;
                 self.found(partition, messages, code)?
             }
         };
@@ -174,33 +175,40 @@ impl Appender {
         })
     }
 
+    fn window(&self) -> u64 {
+        u64::try_from(self.options.window_messages).unwrap_or(u64::MAX)
+    }
+
     /// Reads what the log got since the last look, so that the window knows every message that was stored before the
-    /// call. Callers that come while one looks are served together by the next look.
-    async fn look(&self, partition: &Arc<Partition>) -> Result<(), BusError> {
+    /// call; the first time the last `remember` messages. Callers that come while one looks are served together by the next
+    /// look.
+    async fn look(&self, partition: &Arc<Partition>, remember: u64) -> Result<(), BusError> {
         let arrival = partition.arrivals.fetch_add(1, Ordering::AcqRel) + 1;
         let mut served = partition.looking.lock().await;
         if *served >= arrival && !partition.window.lock().is_uncertain() {
             return Ok(());
         }
         let serves = partition.arrivals.load(Ordering::Acquire);
-        let doubts = self.catch_up(partition).await?;
+        let doubts = self.catch_up(partition, remember).await?;
         partition.window.lock().settle(doubts);
         *served = serves;
         Ok(())
     }
 
     /// Reads to the end that the log has now; answers what that settles. May be given up at any point.
-    async fn catch_up(&self, partition: &Arc<Partition>) -> Result<u64, BusError> {
+    async fn catch_up(&self, partition: &Arc<Partition>, remember: u64) -> Result<u64, BusError> {
         let known = partition.window.lock().known();
         let (doubts, end) = match known {
             Some(known) => {
                 let doubts = partition.window.lock().begin(known);
-                (doubts, self.ends.ask(partition).await?)
+                let end = self.ends.ask(partition).await?;
+                // What others appended long before is forgotten anyway.
+                partition.window.lock().skip_to(end.saturating_sub(self.window()));
+                (doubts, end)
             }
             None => {
                 let (first, end) = self.ends.range(partition).await?;
-                let window = u64::try_from(self.options.window_messages).unwrap_or(u64::MAX);
-                (partition.window.lock().begin(first.max(end.saturating_sub(window))), end)
+                (partition.window.lock().begin(first.max(end.saturating_sub(remember))), end)
             }
         };
         if known.is_some_and(|known| end < known) {

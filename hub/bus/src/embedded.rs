@@ -17,6 +17,8 @@
 //! leaves no half of a call. What a crashed process wrote but did not acknowledge may be there after opening; opening
 //! syncs it before showing it (BUS-4), and its sender, who must send again, gets its position (BUS-3).
 //!
+//! **Damage.** A log that lacks what was acknowledged does not open (`noted`).
+//!
 //! **A failed sync** poisons the store: every later append fails until the process is started again, because what
 //! the disk holds is unknown from then on.
 //!
@@ -25,6 +27,7 @@
 
 mod committer;
 mod layout;
+mod noted;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -42,6 +45,7 @@ use crate::api::{check_sizes, check_topic};
 use crate::memory::wait_beyond;
 use crate::{Bus, BusError, Capabilities, Limits, Message, Record, TopicInfo};
 use committer::Append;
+use noted::Noted;
 
 /// Bytes that one journal sync takes together at most.
 pub const GROUP_BYTES: usize = 8 << 20;
@@ -49,6 +53,9 @@ pub const GROUP_BYTES: usize = 8 << 20;
 const QUEUE_APPENDS: usize = 1024;
 /// One permit of the queue stands for this many bytes.
 const PERMIT_BYTES: usize = 1024;
+
+/// What a log is called that lost messages.
+const MISSING: &str = "log, which lacks acknowledged messages,";
 
 /// How to open an [`EmbeddedBus`].
 #[derive(Debug, Clone)]
@@ -94,6 +101,7 @@ pub(crate) struct Log {
     topics: RwLock<BTreeMap<String, Arc<Topic>>>,
     /// Held while a topic is made.
     making: Mutex<()>,
+    noted: Noted,
 }
 
 impl std::fmt::Debug for Log {
@@ -164,6 +172,7 @@ impl Log {
         // What a crashed process left in the journal may still be only in the system's cache.
         db.persist(PersistMode::SyncAll).map_err(storage)?;
 
+        let (noted, mut acknowledged) = Noted::open(&options.dir)?;
         let mut topics = BTreeMap::new();
         for entry in topics_stored.iter() {
             let (_, value) = entry.into_inner().map_err(storage)?;
@@ -175,11 +184,21 @@ impl Log {
                     Some(entry) => layout::offset_of(&entry.key().map_err(storage)?)? + 1,
                     None => 0,
                 };
+                let place = (number, partition);
+                if acknowledged.remove(&place).is_some_and(|acknowledged| acknowledged > end) {
+                    return Err(BusError::Damaged { what: MISSING });
+                }
+                // What is shown from now on must not disappear either.
+                noted.note(place, end);
                 ends.push(watch::Sender::new(end));
             }
             topics.insert(info.name.clone(), Arc::new(Topic { info, number, ends }));
         }
-        Ok(Self { db, messages, identities, topics_stored, topics: RwLock::new(topics), making: Mutex::new(()) })
+        if !acknowledged.is_empty() {
+            return Err(BusError::Damaged { what: MISSING });
+        }
+        let making = Mutex::new(());
+        Ok(Self { db, messages, identities, topics_stored, topics: RwLock::new(topics), making, noted })
     }
 
     fn topic(&self, name: &str, partition: u32) -> Result<Arc<Topic>, BusError> {

@@ -75,7 +75,8 @@ fn a_directory_is_open_once() {
     EmbeddedBus::open(EmbeddedOptions::at(dir.path())).expect("the lock went with its owner");
 }
 
-/// A journal whose last record is cut, as after the loss of power, opens with everything before it.
+/// A journal whose last record is cut before anybody heard of it, as after the loss of power, opens with everything
+/// before it. Had somebody heard of it, it does not open.
 #[tokio::test]
 async fn a_torn_tail_costs_only_what_was_torn() {
     let dir = TempDir::new().expect("a temporary directory");
@@ -99,6 +100,9 @@ async fn a_torn_tail_costs_only_what_was_torn() {
         .open(&journal)
         .and_then(|file| file.set_len(used as u64 - 20_000))
         .expect("cut");
+    let refused = EmbeddedBus::open(EmbeddedOptions::at(torn.path())).expect_err("an acknowledged record is gone");
+    assert!(refused.to_string().contains("acknowledged"), "{refused}");
+    std::fs::remove_file(torn.path().join("acknowledged")).expect("nobody heard of it");
     let bus = EmbeddedBus::open(EmbeddedOptions::at(torn.path())).expect("the torn bus opens");
     assert_eq!(bus.end_offset("t", 0).await.expect("end"), 4, "the torn record is gone, no other");
     let records = bus.fetch("t", 0, 0, 1 << 20).await.expect("read");

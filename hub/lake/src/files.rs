@@ -32,6 +32,7 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
 use crate::LakeError;
+use crate::blocks::Blocks;
 use crate::table::{DataFile, Table, sync_files};
 
 /// Rows of a row group.
@@ -154,7 +155,14 @@ pub(crate) enum FileReader {
     /// Of this machine.
     Local { file: Arc<File>, bytes: u64 },
     /// Anywhere else; must not be used on a thread of the runtime's core.
-    Remote { store: Arc<dyn ObjectStore>, path: StorePath, bytes: u64, runtime: Handle },
+    Remote {
+        store: Arc<dyn ObjectStore>,
+        path: StorePath,
+        bytes: u64,
+        runtime: Handle,
+        name: String,
+        blocks: Arc<Blocks>,
+    },
 }
 
 impl FileReader {
@@ -166,8 +174,15 @@ impl FileReader {
                 read_exact_at(file, &mut bytes, range.start)?;
                 Ok(Bytes::from(bytes))
             }
-            Self::Remote { store, path, runtime, .. } => {
-                runtime.block_on(store.get_range(path, range)).map_err(|e| ParquetError::External(Box::new(e)))
+            Self::Remote { store, path, bytes, runtime, name, blocks } => {
+                let fetch = |range| runtime.block_on(store.get_range(path, range));
+                let wanted = range.end - range.start;
+                let read = blocks.read(name, *bytes, range, fetch).map_err(|e| ParquetError::External(Box::new(e)))?;
+                if read.len() as u64 == wanted {
+                    Ok(read)
+                } else {
+                    Err(ParquetError::EOF("the object is shorter than the log says".to_owned()))
+                }
             }
         }
     }
@@ -235,6 +250,7 @@ impl Read for RangeRead {
 pub(crate) struct FileOpener {
     bytes_max: usize,
     footers: Mutex<Footers>,
+    blocks: Arc<Blocks>,
 }
 
 #[derive(Debug, Default)]
@@ -245,8 +261,9 @@ struct Footers {
 }
 
 impl FileOpener {
-    pub(crate) fn new(bytes_max: usize) -> Self {
-        Self { bytes_max, footers: Mutex::default() }
+    /// Room for footers, and for blocks of files on an object store.
+    pub(crate) fn new(bytes_max: usize, block_bytes_max: usize) -> Self {
+        Self { bytes_max, footers: Mutex::default(), blocks: Arc::new(Blocks::new(block_bytes_max)) }
     }
 
     /// A reader of the file; blocking for local files (one `open`).
@@ -261,6 +278,8 @@ impl FileOpener {
                 path: StorePath::from(place.file.path.as_str()),
                 bytes: place.file.bytes,
                 runtime: place.runtime.clone(),
+                name: place.location.to_string(),
+                blocks: Arc::clone(&self.blocks),
             },
         })
     }

@@ -178,7 +178,7 @@ impl Lake {
             .map_err(|e| LakeError::Location(Box::new(e)))?;
         let footers = engine.cache_manager.get_file_metadata_cache();
         let scans = ScanContext {
-            opener: FileOpener::new(options.footer_cache_bytes),
+            opener: FileOpener::new(options.footer_cache_bytes, options.block_cache_bytes),
             readers: Arc::new(CachedParquetFileReaderFactory::new(Arc::clone(&location.store), footers)),
             latest: crate::latest::Latest::default(),
         };

@@ -8,8 +8,8 @@
 //! Reading order: [`layout`] (how rows lie in files), [`order`] (which version wins), [`table`] (the transaction log),
 //! [`files`] and [`create`] (data files), [`merge`] (reading many as one), [`snapshot`] (which files answer what),
 //! [`provider`] (tables for the query engine), [`index`] and [`lookup`] (one person), [`writer`] (bus to lake),
-//! [`compact`] (folds, compactions, deletion), [`follow`] (what other processes commit), [`lake`] (the whole), [`s3`]
-//! (the lake on an object store).
+//! [`compact`] (folds, compactions, deletion), [`follow`] (what other processes commit), [`lake`] (the whole), [`s3`] and
+//! [`blocks`] (the lake on an object store).
 //!
 //! Invariants, cited by tests and assertions:
 //!
@@ -20,6 +20,7 @@
 //! - LAKE-5 A file is deleted only after retention and when no reader of this process holds it.
 //! - LAKE-6 Folding is idempotent: merging a file that was folded already changes nothing.
 
+mod blocks;
 mod compact;
 mod create;
 mod error;

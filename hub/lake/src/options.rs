@@ -108,6 +108,8 @@ pub struct LakeOptions {
     pub log_retention: Duration,
     /// Memory for file footers, bytes.
     pub footer_cache_bytes: usize,
+    /// Memory for blocks of files on an object store, bytes; a directory's are the system's to keep.
+    pub block_cache_bytes: usize,
     /// Memory for the point index's blocks, bytes.
     pub index_cache_bytes: u64,
 }
@@ -131,6 +133,7 @@ impl Default for LakeOptions {
             retention: Duration::from_secs(600),
             log_retention: Duration::from_secs(30 * 86_400),
             footer_cache_bytes: 48 << 20,
+            block_cache_bytes: 64 << 20,
             index_cache_bytes: 16 << 20,
         }
     }

@@ -1,7 +1,7 @@
 //! What is done to the hub, and to the brokers below it.
 
 use std::collections::BTreeMap;
-use std::io::Write;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -11,9 +11,13 @@ use minqiao_tests::{Brokers, Schedule};
 
 use crate::disk::Disk;
 use crate::process::HubProcess;
+use crate::shim::{Counter, Shim};
 
 /// How long a hub may take to be ready after anything.
 const READY_WITHIN: Duration = Duration::from_secs(120);
+
+/// Bytes of a journal's first record that are no whole record yet: its head (13) and part of an item's.
+const HEADS: usize = 30;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fault {
@@ -25,8 +29,12 @@ enum Fault {
     Terminate,
     /// SIGSTOP for seconds.
     Freeze,
-    /// SIGKILL, and half a record at the end of the embedded log: a write that the crash cut.
+    /// SIGKILL, and behind the last record of the embedded log what a write leaves that the crash cut.
     TornTail,
+    /// The wall clock jumps, minutes to days, either way, and back again; sometimes the hub starts in between.
+    ClockJump,
+    /// Every sync takes 50 to 2000 ms, and so do some writes.
+    SlowDisk,
     /// No space on the disk of log, lake and store; then space again.
     DiskFull,
     /// SIGKILL of one broker.
@@ -43,6 +51,8 @@ impl Fault {
             Self::Terminate => "hub terminated",
             Self::Freeze => "hub frozen",
             Self::TornTail => "log's tail torn",
+            Self::ClockJump => "clock jumped",
+            Self::SlowDisk => "disk slow",
             Self::DiskFull => "disk full",
             Self::Broker => "broker killed",
             Self::AllBrokers => "all brokers killed",
@@ -55,6 +65,7 @@ pub(crate) struct Striker<'a> {
     pub(crate) hub: &'a mut HubProcess,
     pub(crate) brokers: Option<&'a Brokers>,
     pub(crate) disk: &'a Disk,
+    pub(crate) shim: &'a Shim,
     pub(crate) log_folder: PathBuf,
     pub(crate) schedule: Schedule,
     pub(crate) fired: BTreeMap<&'static str, u64>,
@@ -62,8 +73,9 @@ pub(crate) struct Striker<'a> {
 
 impl Striker<'_> {
     fn kinds(&self) -> Vec<Fault> {
-        use Fault::{AllBrokers, Broker, DiskFull, Freeze, Kill, KillTwice, Terminate, TornTail};
+        use Fault::{AllBrokers, Broker, ClockJump, DiskFull, Freeze, Kill, KillTwice, SlowDisk, Terminate, TornTail};
         let mut kinds = vec![Kill, Kill, Kill, KillTwice, Terminate, Freeze, Freeze];
+        kinds.extend([ClockJump, ClockJump, SlowDisk, SlowDisk]);
         if self.brokers.is_some() {
             kinds.extend([Broker, Broker, Broker, AllBrokers]);
         } else {
@@ -121,10 +133,11 @@ impl Striker<'_> {
             }
             Fault::TornTail => {
                 self.hub.kill()?;
-                let garbage: Vec<u8> = (0..self.schedule.below(4000) + 1).map(|_| self.schedule.draw() as u8).collect();
-                tear(&self.log_folder, &garbage)?;
+                self.tear()?;
                 self.hub.start()
             }
+            Fault::ClockJump => self.jump().await,
+            Fault::SlowDisk => self.slow_disk().await,
             Fault::DiskFull => self.fill_disk().await,
             Fault::Broker => {
                 let (brokers, which) = (self.brokers.context("brokers")?, self.schedule.below(BROKERS) + 1);
@@ -157,28 +170,73 @@ impl Striker<'_> {
         self.hub.start()
     }
 
+    async fn jump(&mut self) -> anyhow::Result<()> {
+        let before = self.shim.count(Counter::ClocksShifted)?;
+        // As many jumps of minutes as of hours and of days.
+        let unit = [60, 3600, 86_400][usize::try_from(self.schedule.below(3))?];
+        let seconds = unit * i64::try_from(self.schedule.below(20) + 1)?;
+        let forward = self.schedule.below(2) == 0;
+        self.shim.shift_clock(if forward { seconds } else { -seconds })?;
+        self.pause(300, 3000).await;
+        if self.schedule.below(3) == 0 {
+            self.hub.kill()?;
+            self.hub.start()?;
+            self.pause(300, 3000).await;
+        }
+        self.await_more(Counter::ClocksShifted, before).await?;
+        self.shim.shift_clock(0)
+    }
+
+    async fn slow_disk(&mut self) -> anyhow::Result<()> {
+        let before = self.shim.count(Counter::SyncsDelayed)?;
+        self.shim.slow_down(Duration::from_millis(50), Duration::from_millis(2000), 8)?;
+        self.pause(1000, 6000).await;
+        let struck = self.await_more(Counter::SyncsDelayed, before).await;
+        self.shim.speed_up()?;
+        struck
+    }
+
+    /// Until a fault really struck.
+    async fn await_more(&mut self, counter: Counter, before: i64) -> anyhow::Result<()> {
+        let until = tokio::time::Instant::now() + READY_WITHIN;
+        while self.shim.count(counter)? <= before {
+            anyhow::ensure!(tokio::time::Instant::now() < until, "nothing met the fault: {counter:?}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        Ok(())
+    }
+
+    /// Writes behind the last record of the newest journal: noise, or a record's beginning and no end.
+    fn tear(&mut self) -> anyhow::Result<()> {
+        let journal = newest_journal(&self.log_folder)?;
+        let bytes = std::fs::read(&journal)?;
+        // The journal is preallocated with zeros, and no record ends with one.
+        let end = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+        let length = usize::try_from(self.schedule.below(4000) + 1)?;
+        let torn: Vec<u8> = match self.schedule.below(2) {
+            0 => (0..length).map(|_| self.schedule.draw() as u8).collect(),
+            _ => bytes[..length.min(HEADS).min(end)].to_vec(),
+        };
+        let file = std::fs::File::options().write(true).open(journal)?;
+        Ok(file.write_all_at(&torn, end as u64)?)
+    }
+
     async fn pause(&mut self, from: u64, to: u64) {
         let pause = self.schedule.millis(from, to);
         tokio::time::sleep(pause).await;
     }
 }
 
-/// Appends bytes to the newest journal of the embedded log.
-fn tear(folder: &Path, garbage: &[u8]) -> anyhow::Result<()> {
-    let mut journals: Vec<PathBuf> = Vec::new();
-    let mut folders = vec![folder.to_owned()];
-    while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(&folder)? {
-            let path = entry?.path();
-            if path.is_dir() {
-                folders.push(path);
-            } else if path.extension().is_some_and(|ending| ending == "jnl") {
-                journals.push(path);
-            }
+/// The journal of the embedded log that is written to.
+fn newest_journal(folder: &Path) -> anyhow::Result<PathBuf> {
+    let number = |path: &Path| path.file_stem().and_then(|stem| stem.to_str()?.parse::<u64>().ok());
+    let mut journals = Vec::new();
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|ending| ending == "jnl") {
+            journals.push((number(&path), path));
         }
     }
-    journals.sort_by_key(|path| std::fs::metadata(path).and_then(|m| m.modified()).ok());
-    let newest = journals.last().context("the embedded log has no journal")?;
-    let mut journal = std::fs::File::options().append(true).open(newest)?;
-    Ok(journal.write_all(garbage)?)
+    journals.sort();
+    journals.pop().map(|(_, path)| path).context("the embedded log has no journal")
 }

@@ -1,7 +1,7 @@
 //! Faults against a running hub, and an oracle that judges.
 //!
 //! Publishers send rows over HTTPS as connectors do and remember what was acknowledged; a seeded schedule kills, stops and
-//! starves the hub (and the brokers of its cluster). At the end every acknowledged row must be in the lake exactly
+//! starves the hub (and the brokers of its cluster), moves its clock and slows its disk. At the end every acknowledged row must be in the lake exactly
 //! once with its content, no row that was never sent may be there, each person's rows must lie in their order on the
 //! log, and new rows must still flow. Exit status 1 when one of these fails, or when a kind of fault never fired.
 
@@ -10,6 +10,7 @@ mod faults;
 mod oracle;
 mod process;
 mod publisher;
+mod shim;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -36,6 +37,7 @@ use crate::faults::Striker;
 use crate::oracle::Oracle;
 use crate::process::HubProcess;
 use crate::publisher::{Counts, Publisher};
+use crate::shim::Shim;
 
 /// Faults against a running hub, judged by an oracle: nothing acknowledged may be lost, doubled, changed or reordered.
 #[derive(Debug, Parser)]
@@ -71,7 +73,8 @@ async fn main() -> anyhow::Result<()> {
     }
     let brokers = if args.kafka { Some(Brokers::start(&work.join("kafka"))?) } else { None };
     let (config, cast) = prepare(&disk, brokers.as_ref())?;
-    let mut hub = HubProcess::new(&config, &work)?;
+    let shim = Arc::new(Shim::make(&work)?);
+    let mut hub = HubProcess::new(&config, &work, Arc::clone(&shim))?;
     hub.start()?;
     hub.ready(Duration::from_secs(120)).await?;
 
@@ -81,6 +84,7 @@ async fn main() -> anyhow::Result<()> {
         hub: &mut hub,
         brokers: brokers.as_ref(),
         disk: &disk,
+        shim: &shim,
         log_folder: config.below_data("bus"),
         schedule: Schedule::new(args.seed),
         fired: Default::default(),

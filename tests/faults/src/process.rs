@@ -3,10 +3,13 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
 use minqiao_server::config::Config;
+
+use crate::shim::Shim;
 
 /// A hub as a process of its own.
 #[derive(Debug)]
@@ -15,19 +18,20 @@ pub(crate) struct HubProcess {
     config: PathBuf,
     log: PathBuf,
     probe: String,
+    shim: Arc<Shim>,
     child: Option<Child>,
 }
 
 impl HubProcess {
     /// Of the program beside this one, with the configuration in `folder`.
-    pub(crate) fn new(config: &Config, folder: &Path) -> anyhow::Result<Self> {
+    pub(crate) fn new(config: &Config, folder: &Path, shim: Arc<Shim>) -> anyhow::Result<Self> {
         let own = std::env::current_exe()?;
         let program = own.parent().context("a folder")?.join("minqiao");
         ensure!(program.is_file(), "build the program first: cargo build --release -p minqiao-server");
         let file = folder.join("minqiao.toml");
         std::fs::write(&file, config.effective())?;
         let probe = format!("http://{}/readyz", config.operations.listen);
-        Ok(Self { program, config: file, log: folder.join("hub.log"), probe, child: None })
+        Ok(Self { program, config: file, log: folder.join("hub.log"), probe, shim, child: None })
     }
 
     pub(crate) fn start(&mut self) -> anyhow::Result<()> {
@@ -36,6 +40,7 @@ impl HubProcess {
             .arg("--config")
             .arg(&self.config)
             .arg("serve")
+            .envs(self.shim.environment())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)

@@ -39,6 +39,7 @@ pub(crate) fn run(log: &Log, mut queue: mpsc::Receiver<Append>) {
         let outcome = commit(log, &group);
         answer(group, outcome);
     }
+    log.noted.sync();
 }
 
 /// Writes a group as one batch and syncs it; answers the positions per append. The ends move only after the sync.
@@ -80,7 +81,8 @@ fn commit(log: &Log, group: &[Append]) -> Result<Vec<Vec<u64>>, BusError> {
         positions.push(own);
     }
     batch.commit().map_err(storage)?;
-    for ((_, partition), (topic, end)) in ends {
+    for (place @ (_, partition), (topic, end)) in ends {
+        log.noted.note(place, end);
         topic.ends[partition as usize].send_replace(end);
     }
     Ok(positions)
