@@ -1,5 +1,5 @@
 //! Several hubs on one city, as processes: two gateways behind a balancer, two writers, a query hub; Kafka, PostgreSQL and
-//! a lake that all see. Any of them is killed at random moments; rows agree with the truth, none lost, none doubled.
+//! a lake on an object store or in a folder that all see. Any of them is killed at random moments; rows agree with the truth, none lost, none doubled.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -75,7 +75,10 @@ impl Cluster {
         shared.bus.namespace = format!("cluster-{unique}.");
         shared.store.engine = StoreEngine::Postgres;
         shared.store.url_file = Some(url);
-        shared.lake.location = Some(common.join("lake").display().to_string());
+        // On an object store where there is one, else in a folder that all see.
+        if crate::world::lake_on_s3(&mut shared).is_none() {
+            shared.lake.location = Some(common.join("lake").display().to_string());
+        }
         shared.keys_dir = Some(common.join("keys"));
         shared.access.list = Some(shared.access_list());
         shared.access.parameters = Some(shared.parameters());

@@ -77,7 +77,7 @@ pub struct LakeOptions {
     pub batch_rows: usize,
     /// … or this many bytes of messages …
     pub batch_bytes: usize,
-    /// … or when its first row has waited this long.
+    /// … or this long after the one before. Rows that come after a pause wait a moment only.
     pub batch_delay: Duration,
     /// Bytes of messages that may wait in all micro-batches together.
     pub buffered_bytes_max: usize,

@@ -53,6 +53,8 @@ const RETRY_MIN: Duration = Duration::from_millis(50);
 const RETRY_MAX: Duration = Duration::from_secs(5);
 /// Pause after the bus did not answer, which itself takes a while to tell.
 const AGAIN_AFTER: Duration = Duration::from_millis(500);
+/// How long a micro-batch waits for the other messages of its batch.
+const GATHER: Duration = Duration::from_millis(50);
 /// Permits are counted in KiB.
 const PERMIT_BYTES: usize = 1024;
 
@@ -230,7 +232,7 @@ impl Run {
             cancel: self.cancel.clone(),
         };
         let task = AbortOnDropHandle::new(tokio::spawn(committer.run(batches)));
-        Ok(Lane { tables, topic, next, fences, open: None, out, task, failures, blocked_until: None })
+        Ok(Lane { tables, topic, next, fences, open: None, sent_at: None, out, task, failures, blocked_until: None })
     }
 
     /// Reopens lanes whose task ended.
@@ -368,13 +370,15 @@ impl Run {
         let now = self.lake.clock.monotonic();
         let mut sent = false;
         for lane in self.lanes.values_mut() {
-            let due = lane.open.as_ref().filter(|open| !open.taken.is_empty()).is_some_and(|open| {
-                all || lane.is_full(&self.lake.options)
-                    || now.saturating_sub(open.since) >= self.lake.options.batch_delay
-            });
+            let options = &self.lake.options;
+            let due = lane.open.as_ref().is_some_and(|open| !open.taken.is_empty())
+                && (all || lane.is_full(options) || lane.due_at(options.batch_delay).is_some_and(|at| now >= at));
             if due && let Some(open) = lane.open.take() {
                 match lane.out.try_send(open) {
-                    Ok(()) => sent = true,
+                    Ok(()) => {
+                        lane.sent_at = Some(now);
+                        sent = true;
+                    }
                     Err(mpsc::error::TrySendError::Full(open)) => lane.open = Some(open),
                     // The task ended; the lane will be replaced and the rows fetched again.
                     Err(mpsc::error::TrySendError::Closed(_)) => {}
@@ -387,8 +391,8 @@ impl Run {
     /// Sleeps until a message, a commit or the next micro-batch is due.
     async fn sleep(&self) {
         let now = self.lake.clock.monotonic();
-        let open = self.lanes.values().filter_map(|lane| lane.open.as_ref());
-        let due = open.map(|open| (open.since + self.lake.options.batch_delay).saturating_sub(now)).min();
+        let delay = self.lake.options.batch_delay;
+        let due = self.lanes.values().filter_map(|lane| lane.due_at(delay)).map(|at| at.saturating_sub(now)).min();
         let pause = due.unwrap_or(TOPICS_EVERY).clamp(PAUSE_MIN, TOPICS_EVERY);
         let mut committed = self.lake.progress.subscribe();
         let waits: FuturesUnordered<_> = self

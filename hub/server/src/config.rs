@@ -99,7 +99,7 @@ pub struct Bus {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Lake {
-    /// Rows wait at most this long before they are committed and can be queried.
+    /// An item is committed once in so long while rows keep coming, and at once after a pause.
     pub commit_every: Span,
     /// How often the compactor looks for work.
     pub compact_every: Span,

@@ -13,7 +13,7 @@ use minqiao_schemas::envelope;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio_util::task::AbortOnDropHandle;
 
-use super::PERMIT_BYTES;
+use super::{GATHER, PERMIT_BYTES};
 use crate::LakeError;
 use crate::layout::{ItemLayout, conform};
 use crate::snapshot::ItemTables;
@@ -49,6 +49,8 @@ pub(super) struct Lane {
     /// Which messages count, by partition.
     pub(super) fences: Vec<Fence>,
     pub(super) open: Option<MicroBatch>,
+    /// When the last micro-batch was handed over.
+    pub(super) sent_at: Option<Duration>,
     pub(super) out: mpsc::Sender<MicroBatch>,
     /// Ends with the lane: a writer that is dropped leaves nothing running.
     pub(super) task: AbortOnDropHandle<Result<(), LakeError>>,
@@ -60,6 +62,12 @@ pub(super) struct Lane {
 impl Lane {
     pub(super) fn is_full(&self, options: &crate::LakeOptions) -> bool {
         self.open.as_ref().is_some_and(|open| open.rows >= options.batch_rows || open.bytes >= options.batch_bytes)
+    }
+
+    /// When the open micro-batch is to be handed over: what comes after a pause soon, what keeps coming once per delay.
+    pub(super) fn due_at(&self, delay: Duration) -> Option<Duration> {
+        let gathered = self.open.as_ref()?.since + delay.min(GATHER);
+        Some(self.sent_at.map_or(gathered, |sent| gathered.max(sent + delay)))
     }
 
     /// Whether it may be fetched for.
