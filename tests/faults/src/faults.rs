@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use minqiao_tests::kafka::BROKERS;
-use minqiao_tests::{Brokers, Schedule};
+use minqiao_tests::{Brokers, ObjectStore, Schedule};
 
 use crate::disk::Disk;
 use crate::process::HubProcess;
@@ -41,6 +41,8 @@ enum Fault {
     Broker,
     /// SIGKILL of all brokers.
     AllBrokers,
+    /// SIGKILL of the object store that holds the lake.
+    ObjectStore,
 }
 
 impl Fault {
@@ -56,6 +58,7 @@ impl Fault {
             Self::DiskFull => "disk full",
             Self::Broker => "broker killed",
             Self::AllBrokers => "all brokers killed",
+            Self::ObjectStore => "object store killed",
         }
     }
 }
@@ -64,6 +67,7 @@ impl Fault {
 pub(crate) struct Striker<'a> {
     pub(crate) hub: &'a mut HubProcess,
     pub(crate) brokers: Option<&'a Brokers>,
+    pub(crate) objects: Option<&'a ObjectStore>,
     pub(crate) disk: &'a Disk,
     pub(crate) shim: &'a Shim,
     pub(crate) log_folder: PathBuf,
@@ -80,6 +84,9 @@ impl Striker<'_> {
             kinds.extend([Broker, Broker, Broker, AllBrokers]);
         } else {
             kinds.extend([TornTail, TornTail]);
+        }
+        if self.objects.is_some() {
+            kinds.extend([Fault::ObjectStore, Fault::ObjectStore]);
         }
         if self.disk.can_be_filled() {
             kinds.push(DiskFull);
@@ -155,6 +162,12 @@ impl Striker<'_> {
                     brokers.revive(which)?;
                 }
                 Ok(())
+            }
+            Fault::ObjectStore => {
+                let objects = self.objects.context("an object store")?;
+                objects.kill()?;
+                self.pause(200, 10_000).await;
+                Ok(objects.revive()?)
             }
         }
     }
