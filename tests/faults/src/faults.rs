@@ -184,6 +184,7 @@ impl Striker<'_> {
     }
 
     async fn jump(&mut self) -> anyhow::Result<()> {
+        self.hub.ready(READY_WITHIN).await?;
         let before = self.shim.count(Counter::ClocksShifted)?;
         // As many jumps of minutes as of hours and of days.
         let unit = [60, 3600, 86_400][usize::try_from(self.schedule.below(3))?];
@@ -201,6 +202,8 @@ impl Striker<'_> {
     }
 
     async fn slow_disk(&mut self) -> anyhow::Result<()> {
+        // A hub that was started while its clock was wrong may have ended by itself: an object store refuses it.
+        self.hub.ready(READY_WITHIN).await?;
         let before = self.shim.count(Counter::SyncsDelayed)?;
         self.shim.slow_down(Duration::from_millis(50), Duration::from_millis(2000), 8)?;
         self.pause(1000, 6000).await;
