@@ -6,9 +6,11 @@
  *   0 shift of the wall clock, ns   8 least delay, ms   16 greatest delay, ms   24 one write in so many is delayed, 0: none
  *   32 clocks shifted              40 syncs delayed    48 writes delayed
  *
- * Without the file, or without a fault in it, every call goes through as it came. Only regular files are slow. Waits
- * until a moment of the wall clock (pthread_cond_timedwait) are the kernel's and do not see the shift; the hub has
- * none. glibc's timespec_get is left alone for the same reason: librdkafka waits by it. */
+ * Without the file, or without a fault in it, every call goes through as it came. Only regular files are slow.
+ *
+ * Who waits until a moment of the wall clock (librdkafka does, by cnd_timedwait) computes it from the shifted clock, and
+ * the kernel waits by its own: the moment is taken back by the shift. What this leaves out is a clock that is set back
+ * while somebody waits: such a wait lasts as long as the clock was set back, unless it is woken. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <fcntl.h>
@@ -20,6 +22,7 @@
 #include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/uio.h>
+#include <threads.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -51,14 +54,17 @@ static int64_t shift(void) {
     return by;
 }
 
+static struct timespec moved(struct timespec at, int64_t by) {
+    int64_t nanos = at.tv_nsec + by % 1000000000;
+    at.tv_sec += by / 1000000000 + (nanos >= 1000000000) - (nanos < 0);
+    at.tv_nsec = (nanos + 1000000000) % 1000000000;
+    return at;
+}
+
 int clock_gettime(clockid_t clock, struct timespec *at) {
     REAL(clock_gettime);
     int done = real(clock, at);
-    if (done == 0 && (clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_COARSE)) {
-        int64_t by = shift(), nanos = at->tv_nsec + by % 1000000000;
-        at->tv_sec += by / 1000000000 + (nanos >= 1000000000) - (nanos < 0);
-        at->tv_nsec = (nanos + 1000000000) % 1000000000;
-    }
+    if (done == 0 && (clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_COARSE)) *at = moved(*at, shift());
     return done;
 }
 
@@ -75,6 +81,17 @@ time_t time(time_t *at) {
     if (clock_gettime(CLOCK_REALTIME, &now) != 0) return (time_t)-1;
     if (at) *at = now.tv_sec;
     return now.tv_sec;
+}
+
+int cnd_timedwait(cnd_t *restrict condition, mtx_t *restrict mutex, const struct timespec *restrict until) {
+    REAL(cnd_timedwait);
+    struct timespec now, at = moved(*until, control ? -atomic_load(&control->shift) : 0);
+    /* The clock may have been moved since the caller looked at it. */
+    if (syscall(SYS_clock_gettime, CLOCK_REALTIME, &now) == 0 && (at.tv_sec > now.tv_sec + 60)) {
+        at = now;
+        at.tv_sec += 1;
+    }
+    return real(condition, mutex, &at);
 }
 
 static uint64_t draw(void) {

@@ -1,7 +1,9 @@
 //! What end-to-end tests, fault schedules and benchmarks share. The tests themselves are in `it/`.
 
 pub mod kafka;
+pub mod s3;
 pub mod schedule;
 
 pub use kafka::Brokers;
+pub use s3::ObjectStore;
 pub use schedule::Schedule;

@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use arrow::error::ArrowError;
 use minqiao_bus::BusError;
 use minqiao_core::{Kind, KindOf};
+use parquet::errors::ParquetError;
 
 /// Why the lake did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -80,10 +82,10 @@ pub enum LakeError {
     Store(#[from] object_store::Error),
     /// A file could not be read or written.
     #[error("a data file could not be read or written")]
-    Parquet(#[from] parquet::errors::ParquetError),
+    Parquet(#[source] ParquetError),
     /// Columns could not be put together.
     #[error("columns could not be put together")]
-    Arrow(#[from] arrow::error::ArrowError),
+    Arrow(#[source] ArrowError),
     /// The point index failed; it can be rebuilt.
     #[error("the point index failed")]
     Index(#[from] fjall::Error),
@@ -131,6 +133,37 @@ impl KindOf for LakeError {
                 "lake_failed"
             }
         }
+    }
+}
+
+/// How a read is called that the object store failed.
+const STORE_FAILED: &str = "the object store failed while a file was read";
+
+/// A failed read from an object store, for the reader of Parquet files.
+pub(crate) fn read_failed(error: object_store::Error) -> ParquetError {
+    match error {
+        // A file that is gone will not come back: that is damage.
+        error @ object_store::Error::NotFound { .. } => ParquetError::External(Box::new(error)),
+        error => ParquetError::General(format!("{STORE_FAILED}: {error}")),
+    }
+}
+
+/// The readers of Parquet and Arrow wrap an error, or keep of it its text alone: the text tells that the store is away.
+fn of_store(error: &impl std::error::Error) -> Option<LakeError> {
+    let text = error.to_string();
+    let failed = text.contains(STORE_FAILED);
+    failed.then(|| LakeError::Store(object_store::Error::Generic { store: "lake", source: text.into() }))
+}
+
+impl From<ParquetError> for LakeError {
+    fn from(error: ParquetError) -> Self {
+        of_store(&error).unwrap_or(Self::Parquet(error))
+    }
+}
+
+impl From<ArrowError> for LakeError {
+    fn from(error: ArrowError) -> Self {
+        of_store(&error).unwrap_or(Self::Arrow(error))
     }
 }
 

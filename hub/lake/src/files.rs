@@ -33,6 +33,7 @@ use tokio::sync::mpsc;
 
 use crate::LakeError;
 use crate::blocks::Blocks;
+use crate::error::read_failed;
 use crate::table::{DataFile, Table, sync_files};
 
 /// Rows of a row group.
@@ -137,7 +138,8 @@ pub(crate) async fn upload(
             return Err(error.into());
         }
     }
-    writer.shutdown().await.map_err(|e| LakeError::Location(e.into()))?;
+    let stored = writer.shutdown().await;
+    stored.map_err(|e| object_store::Error::Generic { store: "upload", source: e.into() })?;
     match durable {
         // The file, the partition's directory that names it, the table's directory that names that one.
         Some((table, path)) => {
@@ -177,7 +179,7 @@ impl FileReader {
             Self::Remote { store, path, bytes, runtime, name, blocks } => {
                 let fetch = |range| runtime.block_on(store.get_range(path, range));
                 let wanted = range.end - range.start;
-                let read = blocks.read(name, *bytes, range, fetch).map_err(|e| ParquetError::External(Box::new(e)))?;
+                let read = blocks.read(name, *bytes, range, fetch).map_err(read_failed)?;
                 if read.len() as u64 == wanted {
                     Ok(read)
                 } else {

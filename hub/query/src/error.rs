@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use datafusion::common::{DataFusionError, SchemaError};
 use minqiao_core::{Kind, KindOf};
+use minqiao_lake::LakeError;
 
 /// Why there is no answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -80,6 +81,9 @@ pub enum QueryError {
     /// The audit chain cannot be written, so nothing may be answered.
     #[error("the audit log cannot be written at the moment")]
     AuditUnavailable,
+    /// The tables cannot be read; their store is away.
+    #[error("the lake cannot be read at the moment")]
+    LakeUnavailable,
     /// The caller went away.
     #[error("the query was cancelled")]
     Cancelled,
@@ -101,7 +105,7 @@ impl KindOf for QueryError {
             Self::NotAllowed { .. } | Self::Protected { .. } => Kind::Forbidden,
             Self::NotFound { .. } => Kind::NotFound,
             Self::Busy { retry_after } => Kind::RateLimited { retry_after: *retry_after },
-            Self::AuditUnavailable => Kind::Unavailable { retry_after: Duration::from_secs(5) },
+            Self::AuditUnavailable | Self::LakeUnavailable => Kind::Unavailable { retry_after: Duration::from_secs(5) },
             Self::Cancelled | Self::Internal => Kind::Internal,
         }
     }
@@ -120,6 +124,7 @@ impl KindOf for QueryError {
             Self::Timeout { .. } => "query_timeout",
             Self::Busy { .. } => "too_many_queries",
             Self::AuditUnavailable => "audit_unavailable",
+            Self::LakeUnavailable => "lake_unavailable",
             Self::Cancelled => "query_cancelled",
             Self::Internal => "internal",
         }
@@ -142,6 +147,7 @@ impl QueryError {
             Self::Timeout { limit } => format!("查询超过 {} 秒,请缩小范围", limit.as_secs()),
             Self::Busy { .. } => "同时执行的查询过多,请稍后再试".into(),
             Self::AuditUnavailable => "审计日志暂不可写,不能返回结果".into(),
+            Self::LakeUnavailable => "数据湖暂不可读,请稍后再试".into(),
             Self::Cancelled => "查询已取消".into(),
             Self::Internal => "系统内部错误".into(),
         }
@@ -150,6 +156,7 @@ impl QueryError {
     /// What an error of planning means.
     pub(crate) fn of_planning(error: &DataFusionError) -> Self {
         match error {
+            error if is_of_store(error) => Self::LakeUnavailable,
             DataFusionError::SQL(parse, _) => Self::Syntax { position: position_in(&parse.to_string()) },
             DataFusionError::SchemaError(schema, _) => match schema.as_ref() {
                 SchemaError::FieldNotFound { .. } => Self::NotFound { what: "a column" },
@@ -183,6 +190,7 @@ impl QueryError {
     /// What an error of execution means.
     pub(crate) fn of_execution(error: &DataFusionError, query_memory_bytes: usize) -> Self {
         match error {
+            error if is_of_store(error) => Self::LakeUnavailable,
             DataFusionError::ResourcesExhausted(_) => Self::OutOfMemory { limit_bytes: query_memory_bytes },
             DataFusionError::Context(_, inner) | DataFusionError::Diagnostic(_, inner) => {
                 Self::of_execution(inner, query_memory_bytes)
@@ -200,6 +208,24 @@ impl QueryError {
     }
 }
 
+/// Whether the store of the tables is what failed: the engine wraps its error in others.
+fn is_of_store(error: &DataFusionError) -> bool {
+    let mut next: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = next {
+        // A file that is gone will not come back: that is damage.
+        let of_store = error.downcast_ref::<object_store::Error>();
+        if of_store.is_some_and(|error| !matches!(error, object_store::Error::NotFound { .. })) {
+            return true;
+        }
+        let of_lake = error.downcast_ref::<LakeError>().map(LakeError::kind);
+        if matches!(of_lake, Some(Kind::Unavailable { .. })) {
+            return true;
+        }
+        next = error.source();
+    }
+    false
+}
+
 /// `Line: 1, Column: 8` in the parser's message.
 fn position_in(text: &str) -> Option<String> {
     let line = number_after(text, "Line: ")?;
@@ -211,4 +237,28 @@ fn number_after(text: &str, label: &str) -> Option<u32> {
     let rest = &text[text.find(label)? + label.len()..];
     let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
     digits.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_store_that_is_away_is_no_defect_and_no_fault_of_the_statement() {
+        let away = || object_store::Error::Generic { store: "S3", source: "connection refused".into() };
+        let gone = || object_store::Error::NotFound { path: "x".into(), source: "404".into() };
+        let wrapped = |error: object_store::Error| {
+            let parquet = datafusion::parquet::errors::ParquetError::External(Box::new(error));
+            let arrow = arrow::error::ArrowError::ExternalError(Box::new(parquet));
+            DataFusionError::Context("reading".into(), Box::new(DataFusionError::ArrowError(Box::new(arrow), None)))
+        };
+        let lake = DataFusionError::External(Box::new(LakeError::Store(away())));
+        for error in [wrapped(away()), DataFusionError::ObjectStore(Box::new(away())), lake] {
+            let told = QueryError::of_execution(&error, 0);
+            assert_eq!((&told, told.code()), (&QueryError::LakeUnavailable, "lake_unavailable"));
+            assert!(matches!(told.kind(), Kind::Unavailable { .. }));
+            assert_eq!(QueryError::of_planning(&error), QueryError::LakeUnavailable);
+        }
+        assert_ne!(QueryError::of_execution(&wrapped(gone()), 0), QueryError::LakeUnavailable);
+    }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use minqiao_tests::kafka::BROKERS;
-use minqiao_tests::{Brokers, Schedule};
+use minqiao_tests::{Brokers, ObjectStore, Schedule};
 
 use crate::disk::Disk;
 use crate::process::HubProcess;
@@ -41,6 +41,8 @@ enum Fault {
     Broker,
     /// SIGKILL of all brokers.
     AllBrokers,
+    /// SIGKILL of the object store that holds the lake.
+    ObjectStore,
 }
 
 impl Fault {
@@ -56,6 +58,7 @@ impl Fault {
             Self::DiskFull => "disk full",
             Self::Broker => "broker killed",
             Self::AllBrokers => "all brokers killed",
+            Self::ObjectStore => "object store killed",
         }
     }
 }
@@ -64,6 +67,7 @@ impl Fault {
 pub(crate) struct Striker<'a> {
     pub(crate) hub: &'a mut HubProcess,
     pub(crate) brokers: Option<&'a Brokers>,
+    pub(crate) objects: Option<&'a ObjectStore>,
     pub(crate) disk: &'a Disk,
     pub(crate) shim: &'a Shim,
     pub(crate) log_folder: PathBuf,
@@ -80,6 +84,9 @@ impl Striker<'_> {
             kinds.extend([Broker, Broker, Broker, AllBrokers]);
         } else {
             kinds.extend([TornTail, TornTail]);
+        }
+        if self.objects.is_some() {
+            kinds.extend([Fault::ObjectStore, Fault::ObjectStore]);
         }
         if self.disk.can_be_filled() {
             kinds.push(DiskFull);
@@ -156,6 +163,12 @@ impl Striker<'_> {
                 }
                 Ok(())
             }
+            Fault::ObjectStore => {
+                let objects = self.objects.context("an object store")?;
+                objects.kill()?;
+                self.pause(200, 10_000).await;
+                Ok(objects.revive()?)
+            }
         }
     }
 
@@ -171,6 +184,7 @@ impl Striker<'_> {
     }
 
     async fn jump(&mut self) -> anyhow::Result<()> {
+        self.hub.ready(READY_WITHIN).await?;
         let before = self.shim.count(Counter::ClocksShifted)?;
         // As many jumps of minutes as of hours and of days.
         let unit = [60, 3600, 86_400][usize::try_from(self.schedule.below(3))?];
@@ -188,6 +202,8 @@ impl Striker<'_> {
     }
 
     async fn slow_disk(&mut self) -> anyhow::Result<()> {
+        // A hub that was started while its clock was wrong may have ended by itself: an object store refuses it.
+        self.hub.ready(READY_WITHIN).await?;
         let before = self.shim.count(Counter::SyncsDelayed)?;
         self.shim.slow_down(Duration::from_millis(50), Duration::from_millis(2000), 8)?;
         self.pause(1000, 6000).await;

@@ -28,7 +28,7 @@ use minqiao_server::commands::demo::cast::Cast;
 use minqiao_server::config::Config;
 use minqiao_server::hub::Hub;
 use minqiao_server::units::Span;
-use minqiao_tests::{Brokers, Schedule};
+use minqiao_tests::{Brokers, ObjectStore, Schedule};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
@@ -55,6 +55,9 @@ struct Args {
     /// The bus is a Kafka cluster of three brokers, started and struck by this program.
     #[arg(long)]
     kafka: bool,
+    /// The lake is on an S3-compatible object store, started and struck by this program.
+    #[arg(long)]
+    s3: bool,
     /// Folder to work in, kept afterwards; default: a temporary one.
     #[arg(long, value_name = "DIR")]
     work: Option<PathBuf>,
@@ -72,7 +75,8 @@ async fn main() -> anyhow::Result<()> {
         say("NOT RUN: full disk (needs root and a loop device)")?;
     }
     let brokers = if args.kafka { Some(Brokers::start(&work.join("kafka"))?) } else { None };
-    let (config, cast) = prepare(&disk, brokers.as_ref())?;
+    let objects = if args.s3 { Some(ObjectStore::start(&work.join("s3"))?) } else { None };
+    let (config, cast) = prepare(&disk, brokers.as_ref(), objects.as_ref())?;
     let shim = Arc::new(Shim::make(&work)?);
     let mut hub = HubProcess::new(&config, &work, Arc::clone(&shim))?;
     hub.start()?;
@@ -83,6 +87,7 @@ async fn main() -> anyhow::Result<()> {
     let mut striker = Striker {
         hub: &mut hub,
         brokers: brokers.as_ref(),
+        objects: objects.as_ref(),
         disk: &disk,
         shim: &shim,
         log_folder: config.below_data("bus"),
@@ -126,7 +131,12 @@ async fn main() -> anyhow::Result<()> {
 }
 
 fn engine(args: &Args) -> &'static str {
-    if args.kafka { "Kafka, three brokers" } else { "embedded bus" }
+    match (args.kafka, args.s3) {
+        (false, false) => "embedded bus",
+        (true, false) => "Kafka, three brokers",
+        (false, true) => "embedded bus, lake on an object store",
+        (true, true) => "Kafka, three brokers, lake on an object store",
+    }
 }
 
 /// Strikes for the time given; every kind of fault at least once, however long that takes.
@@ -141,13 +151,19 @@ async fn strike(striker: &mut Striker<'_>, seconds: u64) -> anyhow::Result<()> {
 }
 
 /// Certificates, an access list and a configuration for a hub on the disk.
-fn prepare(disk: &Disk, brokers: Option<&Brokers>) -> anyhow::Result<(Config, Cast)> {
+fn prepare(disk: &Disk, brokers: Option<&Brokers>, objects: Option<&ObjectStore>) -> anyhow::Result<(Config, Cast)> {
     let mut config = Config { data_dir: disk.folder.join("data"), ..Config::default() };
     config.http.listen.set_port(free_port()?);
     config.operations.listen.set_port(free_port()?);
     config.lake.compact_every = Span(Duration::from_millis(500));
     if let Some(brokers) = brokers {
         config.bus.kafka = Some(minqiao_bus_kafka::KafkaOptions::at(brokers.bootstrap()));
+    }
+    if let Some(objects) = objects {
+        config.lake.location = Some(format!("s3://{}/faults", objects.bucket()?));
+        config.lake.s3.endpoint = Some(objects.endpoint().to_owned());
+        config.lake.s3.credentials_file = Some(objects.credentials());
+        config.lake.s3.retry_for = Span(Duration::from_secs(2));
     }
     secret_folder(&config.data_dir)?;
     let opening = Timestamp::parse("2026-07-01T08:00:00+08:00").context("a time")?;

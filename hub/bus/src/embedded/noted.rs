@@ -10,8 +10,7 @@
 //!
 //! A slot is overwritten after the journal was synced and before the callers hear of it. The note itself is synced when
 //! the bus is closed, and by the system sooner or later: after a loss of power it may tell of an earlier end, never of a
-//! later one. A log that lacks what was acknowledged does not open. Restore its folder from a copy; or remove the file,
-//! which accepts the loss: senders whose checkpoints are older send again, the lake keeps what it has.
+//! later one. A log that lacks what was acknowledged does not open; `ops/README.md` says what to do then.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;

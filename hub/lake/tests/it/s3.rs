@@ -5,14 +5,16 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arrow::array::RecordBatch;
 use futures::TryStreamExt;
-use minqiao_lake::{LakeError, Location, S3Credentials, S3Options};
+use minqiao_core::{Kind, KindOf};
+use minqiao_lake::{Lake, LakeError, Location, S3Credentials, S3Options};
 use object_store::path::Path as StorePath;
 use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions};
 
 use crate::exactly_once::{assert_once, rows};
 use crate::place::{Place, on_every_server, options_of};
-use crate::support::{Fixture, ScriptedStore, append, bus, fold, ingest, read, start};
+use crate::support::{Fixture, PERSON, ScriptedStore, append, bus, fold, ingest, person, read, seen, start};
 
 on_every_server! {
     of_many_rivals_one_creates_the_object,
@@ -110,9 +112,21 @@ async fn a_server_killed_while_rows_stream_in_costs_no_row(place: Place) {
         assert!(!running.task.is_finished(), "the writer goes on");
     }
     running.stop().await.unwrap();
+    // Readers that have nothing in memory yet are told what it is, and read on afterwards.
+    let reader = fixture.open("reader").await;
+    reader.compact("pension").await.unwrap();
+    own.kill();
+    let error = look_up(&reader).await.unwrap_err();
+    assert_eq!((error.code(), matches!(error.kind(), Kind::Unavailable { .. })), ("lake_unavailable", true));
+    own.revive();
+    assert_eq!(seen(&look_up(&reader).await.unwrap()), fold(&rows(7..8)));
     lake.refresh().await.unwrap();
     assert_eq!(read(lake.current("pension").unwrap()).await, fold(&rows(0..all)));
     assert_once(&fixture, "two", &rows(0..all)).await;
+}
+
+async fn look_up(lake: &Lake) -> Result<Vec<RecordBatch>, LakeError> {
+    lake.scan_tokens("pension", None, PERSON, &[person(7)], None).await
 }
 
 async fn wrong_keys_and_missing_buckets_are_told_without_the_keys(place: Place) {
