@@ -99,6 +99,15 @@ impl AccessList {
             if user.role == Role::Connector {
                 mistakes.push(format!("user `{}`: connectors are listed under `connectors`", user.id));
             }
+            let is_department = |code: &str| {
+                !code.is_empty() && code.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+            };
+            if user.role == Role::Department && !user.department.as_deref().is_some_and(is_department) {
+                mistakes.push(format!(
+                    "user `{}`: the role `department` needs `department`, a code such as `education`",
+                    user.id
+                ));
+            }
             if user.county.as_deref().is_some_and(|c| c.len() != 6 || !c.bytes().all(|b| b.is_ascii_digit())) {
                 mistakes.push(format!("user `{}`: `county` has six digits", user.id));
             }

@@ -7,7 +7,7 @@
 //!
 //! Reading order: [`layout`] (how rows lie in files), [`order`] (which version wins), [`table`] (the transaction log),
 //! [`files`] and [`create`] (data files), [`merge`] (reading many as one), [`snapshot`] (which files answer what),
-//! [`provider`] (tables for the query engine), [`index`] and [`lookup`] (one person), [`writer`] (bus to lake),
+//! [`provider`] (tables for the query engine), [`index`] and [`lookup`] (one person), [`message`] and [`writer`] (bus to lake),
 //! [`compact`] (folds, compactions, deletion), [`lake`] (the whole).
 //!
 //! Invariants, cited by tests and assertions:
@@ -29,6 +29,7 @@ mod latest;
 mod layout;
 mod lookup;
 mod merge;
+mod message;
 mod metrics;
 mod options;
 mod order;

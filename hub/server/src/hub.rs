@@ -17,6 +17,7 @@ use minqiao_bus::Bus;
 use minqiao_core::Clock;
 use minqiao_doors::access::AccessList;
 use minqiao_doors::evidence::QueryEvidence;
+use minqiao_doors::feeds::{FeedLimits, FeedMetrics, FeedParts, Feeds};
 use minqiao_doors::http;
 use minqiao_doors::metrics::DoorMetrics;
 use minqiao_doors::operations::{self, Health};
@@ -67,6 +68,8 @@ pub struct Hub {
     pub policy: Arc<Policy>,
     /// Answers SQL.
     pub sql: SqlService,
+    /// What departments read.
+    pub feeds: Feeds,
     /// Verifies households.
     pub verifications: Arc<Verifications>,
     /// Who may come in.
@@ -181,6 +184,18 @@ impl Hub {
             &config.parameters(),
         )
         .context("cannot read the parameters of the rules")?;
+        let feeds = Feeds::new(FeedParts {
+            sql: sql.clone(),
+            lake: lake.clone(),
+            bus: bus.clone(),
+            store: store.clone(),
+            audit: audit.clone(),
+            vault: vault.clone(),
+            clock: clock.clone(),
+            catalogue,
+            metrics: FeedMetrics::register(&registry)?,
+            limits: FeedLimits::default(),
+        });
         let list = config.access_list();
         let access = match std::fs::exists(&list) {
             Ok(true) => AccessList::load(&list)?,
@@ -200,6 +215,7 @@ impl Hub {
             intake,
             policy,
             sql,
+            feeds,
             verifications: Arc::new(verifications),
             access: Arc::new(access),
             registry,
@@ -241,6 +257,7 @@ impl Hub {
             access: self.access.clone(),
             intake: self.intake.clone(),
             sql: self.sql.clone(),
+            feeds: self.feeds.clone(),
             verifications: self.verifications.clone(),
             store: self.store.clone(),
             audit: self.audit.clone(),
@@ -255,8 +272,12 @@ impl Hub {
             drain_timeout: self.config.http.drain.0,
             ..ServeOptions::default()
         };
-        let router = http::router(state, self.config.limits.body_bytes_max.0);
-        let doors = Task::spawn("doors", |stop| serve(public, Some(tls), router, options, stop));
+        let body_bytes_max = self.config.limits.body_bytes_max.0;
+        let doors = Task::spawn("doors", |stop| {
+            let feeds = state.feeds.clone().until(stop.clone());
+            let router = http::router(AppState { feeds, ..state }, body_bytes_max);
+            serve(public, Some(tls), router, options, stop)
+        });
         health.started();
         tracing::info!(http = %http_address, operations = %operations_address, "serving");
         Ok(Running {

@@ -5,7 +5,7 @@
 //! the vault before they arrive, details of audit records are codes and counts.
 //!
 //! Reading order: [`options`] and [`store`] (opening), `postgres` (what is asked of a server), `engine` (how every
-//! statement runs, what is tried again), `migrations`, [`receipt`] (idempotent answers), [`quarantine`], [`checkpoint`], [`report`],
+//! statement runs, what is tried again), `migrations`, [`receipt`] (idempotent answers), [`feed`] (their order), [`quarantine`], [`checkpoint`], [`report`],
 //! [`principal`], [`audit`] (the chain of evidence).
 //!
 //! Invariants:
@@ -15,11 +15,13 @@
 //! - STORE-4 The audit chain has no gap: record n holds the hash of record n-1 and is hashed itself, however many
 //!   hubs append.
 //! - STORE-5 A call whose outcome is not known says so and may be repeated; nothing is then stored twice.
+//! - STORE-6 The order of receipts is dense, and whoever has read up to a place has been shown every place before it.
 
 pub mod audit;
 pub mod checkpoint;
 mod engine;
 pub mod error;
+pub mod feed;
 mod migrations;
 pub mod options;
 mod postgres;
@@ -31,6 +33,7 @@ pub mod store;
 
 pub use audit::{AuditEntry, AuditError, AuditLog, AuditOptions, AuditRecord, AuditSummary, CheckpointSigner};
 pub use error::StoreError;
+pub use feed::{ConfirmedPosition, PlacedReceipt, Providers};
 pub use options::{PostgresOptions, PostgresTls, SqliteOptions, StoreOptions};
 pub use principal::StoredPrincipal;
 pub use quarantine::{NewQuarantined, QuarantineCount, QuarantineFilter, QuarantineStatus, Quarantined};

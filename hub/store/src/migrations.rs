@@ -12,7 +12,10 @@ use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::{AssertSqlSafe, SqlSafeStr as _};
 
 /// Version, description and statements, as in the folder `migrations`. Never changed once released, only added to.
-const FILES: &[(i64, &str, &str)] = &[(1, "initial", include_str!("../migrations/0001_initial.sql"))];
+const FILES: &[(i64, &str, &str)] = &[
+    (1, "initial", include_str!("../migrations/0001_initial.sql")),
+    (2, "feeds", include_str!("../migrations/0002_feeds.sql")),
+];
 
 /// For SQLite.
 pub(crate) fn sqlite() -> Migrator {
