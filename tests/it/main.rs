@@ -3,6 +3,7 @@
 mod crash;
 mod dependencies;
 mod doors;
+mod feeds;
 mod secrecy;
 mod structure;
 mod world;

@@ -183,7 +183,9 @@ fn respond(feeds: &Feeds, ask: &Ask, page: &Page, format: Format) -> Result<Resp
     let mut response = (StatusCode::OK, body).into_response();
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(format.content_type()));
+    let rows = page.rows.count().to_string();
     let texts = [
+        ("minqiao-rows", rows.as_str()),
         ("minqiao-position", position.as_str()),
         ("minqiao-more", if page.more { "true" } else { "false" }),
         ("x-minqiao-request-id", ask.request_id.as_str()),

@@ -254,6 +254,8 @@ pub(crate) enum FeedError {
     #[error("the audit log cannot be written")]
     Audit(#[source] AuditError),
     #[error(transparent)]
+    Vault(#[from] minqiao_vault::VaultError),
+    #[error(transparent)]
     Query(#[from] minqiao_query::QueryError),
     #[error(transparent)]
     Store(#[from] minqiao_store::StoreError),
@@ -326,6 +328,7 @@ impl FeedError {
             Self::Query(error) => {
                 return Refusal::new(error.kind(), error.code(), error.to_string(), error.message_zh());
             }
+            Self::Vault(error) => return error.into(),
             Self::Store(error) => return error.into(),
             Self::Bus(error) => return error.into(),
             Self::Lake(error) => return error.into(),
@@ -559,7 +562,7 @@ impl Feeds {
 
     /// The position as the caller gets it.
     pub(crate) fn sealed(&self, position: &Position) -> Result<String, FeedError> {
-        position.seal(&self.inner.sealer)
+        Ok(position.seal(&self.inner.sealer)?)
     }
 }
 

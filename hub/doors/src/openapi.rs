@@ -149,7 +149,7 @@ fn feed_page() -> Value {
         json!({"description": "Where the next page begins, in every form but the event stream.", "schema": text});
     json!({
         "description": "The rows, in the form asked for by `Accept`. An event stream has one event `rows` per page, whose id is its position.",
-        "headers": {"Minqiao-Position": position, "Minqiao-More": {"schema": {"type": "boolean"}}},
+        "headers": {"Minqiao-Position": position, "Minqiao-Rows": {"schema": {"type": "integer"}}, "Minqiao-More": {"schema": {"type": "boolean"}}},
         "content": {
             "application/json": {"schema": page}, "application/x-ndjson": {"schema": text}, "text/csv": {"schema": text},
             "application/vnd.apache.arrow.stream": {"schema": {"type": "string", "contentEncoding": "binary"}},

@@ -11,7 +11,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use minqiao_vault::{Sealer, Unsealer};
+use minqiao_vault::{Sealer, Unsealer, VaultError};
 use serde::{Deserialize, Serialize};
 
 use super::FeedError;
@@ -35,10 +35,10 @@ pub struct Position {
 }
 
 impl Position {
-    pub(crate) fn seal(&self, sealer: &Sealer) -> Result<String, FeedError> {
-        let body = serde_json::to_vec(self).map_err(|_| FeedError::PositionInvalid)?;
-        let sealed = sealer.seal_blob(SEALED_AS.0, SEALED_AS.1, &body).map_err(|_| FeedError::PositionInvalid)?;
-        Ok(URL_SAFE_NO_PAD.encode(sealed))
+    /// The text of the position.
+    pub fn seal(&self, sealer: &Sealer) -> Result<String, VaultError> {
+        let body = serde_json::to_vec(self).expect("texts and numbers are JSON");
+        Ok(URL_SAFE_NO_PAD.encode(sealer.seal_blob(SEALED_AS.0, SEALED_AS.1, &body)?))
     }
 
     pub(crate) fn open(text: &str, unsealer: &Unsealer) -> Result<Self, FeedError> {
