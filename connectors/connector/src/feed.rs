@@ -47,9 +47,9 @@ pub(crate) struct ReadArgs {
     /// 持续读取，直到 Ctrl-C · Goes on waiting for rows, until Ctrl-C.
     #[arg(long)]
     follow: bool,
-    /// 文件格式 · Form of the rows.
-    #[arg(long, value_enum, default_value_t = Form::Csv)]
-    format: Form,
+    /// 格式，缺省：文件为 csv，标准输出为 ndjson · Form of the rows; csv for files and ndjson for standard output when left out.
+    #[arg(long, value_enum)]
+    format: Option<Form>,
     /// 输出目录，每页一个文件；缺省写到标准输出 · Folder for one file per page; standard output without it.
     #[arg(long, value_name = "FOLDER")]
     to: Option<PathBuf>,
@@ -98,7 +98,9 @@ pub(crate) async fn list(config: &Config, purpose: &str) -> anyhow::Result<u8> {
 pub(crate) async fn read(config: &Config, args: &ReadArgs) -> anyhow::Result<u8> {
     let hub = hub(config)?;
     let mut state = FeedState::open(&config.state, &args.feed).context("无法使用断点 / the state cannot be used")?;
-    let format = match args.format {
+    // Every page of CSV has a header line, which is in the way where pages follow each other.
+    let usual = if args.to.is_some() { Form::Csv } else { Form::Ndjson };
+    let format = match args.format.unwrap_or(usual) {
         Form::Csv => FeedFormat::Csv,
         Form::Ndjson => FeedFormat::Ndjson,
         Form::Arrow => FeedFormat::Arrow,

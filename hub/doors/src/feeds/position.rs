@@ -18,6 +18,8 @@ use super::FeedError;
 
 /// Kind and id under which positions are sealed.
 const SEALED_AS: (&str, &str) = ("feed position", "1");
+/// Bodies are filled up to a multiple of this, so that the length of a text does not tell how long its numbers are.
+const PADDED_TO: usize = 128;
 /// Longest text that is looked at; 1024 partitions have room.
 const TEXT_BYTES_MAX: usize = 48 << 10;
 
@@ -37,7 +39,8 @@ pub struct Position {
 impl Position {
     /// The text of the position.
     pub fn seal(&self, sealer: &Sealer) -> Result<String, VaultError> {
-        let body = serde_json::to_vec(self).expect("texts and numbers are JSON");
+        let mut body = serde_json::to_vec(self).expect("texts and numbers are JSON");
+        body.resize(body.len().next_multiple_of(PADDED_TO), b' ');
         Ok(URL_SAFE_NO_PAD.encode(sealer.seal_blob(SEALED_AS.0, SEALED_AS.1, &body)?))
     }
 
@@ -75,6 +78,8 @@ mod tests {
         let (sealer, unsealer) = (vault.sealer(), vault.unsealer());
         let (one, two) = (position.seal(&sealer).expect("sealed"), position.seal(&sealer).expect("sealed"));
         assert_ne!(one, two, "two texts of one place tell nothing");
+        let farther = Position { next: vec![(1_700_000, 3999), (4, 0)], ..position.clone() };
+        assert_eq!(farther.seal(&sealer).expect("sealed").len(), one.len(), "nor does their length");
         assert_eq!(Position::open(&one, &unsealer).expect("opens"), position);
         vault.rotate().expect("new keys");
         assert_eq!(Position::open(&two, &vault.unsealer()).expect("opens"), position);
