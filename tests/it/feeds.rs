@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use crate::doors::{ITEM, citizen, code, ndjson, row, send};
 use crate::world::World;
 
-const FEED: &str = "items/elderly_allowance";
+pub(crate) const FEED: &str = "items/elderly_allowance";
 const HOME: &str = "371002";
 const AWAY: &str = "371083";
 
@@ -50,7 +50,7 @@ fn write_policies(folder: &Path, source: &PolicySource) {
 
 /// A hub whose civil affairs shares allowances with the departments of education and health of a county, and with
 /// housing in the whole city.
-async fn sharing_world() -> World {
+pub(crate) async fn sharing_world() -> World {
     let shares = [
         share("education", "shareInCounty"),
         share("health-commission", "shareInCounty"),
@@ -109,7 +109,7 @@ fn rows(page: &Value) -> &Vec<Value> {
     page["rows"].as_array().expect("rows")
 }
 
-async fn publish(world: &World, batch: &str, rows: &[Value]) -> Receipt {
+pub(crate) async fn publish(world: &World, batch: &str, rows: &[Value]) -> Receipt {
     let client = world.connector("civil-affairs");
     let response = send(&client, world, ITEM, batch, "application/x-ndjson", ndjson(rows)).await;
     let receipt: Receipt = response.json().await.expect("a receipt");
@@ -118,7 +118,13 @@ async fn publish(world: &World, batch: &str, rows: &[Value]) -> Receipt {
 }
 
 /// Everything from `after` on, page by page; the rows and the last position.
-async fn read_all(client: &Client, world: &World, feed: &str, after: &str, limit: usize) -> (Vec<Value>, String) {
+pub(crate) async fn read_all(
+    client: &Client,
+    world: &World,
+    feed: &str,
+    after: &str,
+    limit: usize,
+) -> (Vec<Value>, String) {
     let (mut all, mut at) = (Vec::new(), after.to_owned());
     loop {
         let page = page(client, world, feed, &format!("?after={at}&limit={limit}")).await;

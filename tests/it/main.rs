@@ -3,6 +3,7 @@
 mod crash;
 mod dependencies;
 mod doors;
+mod feed_faults;
 mod feeds;
 mod secrecy;
 mod structure;
