@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use minqiao_bus::{Bus, BusError, Capabilities, Limits, Message, Record, TopicInfo};
@@ -22,6 +22,7 @@ use prometheus::Registry;
 use reqwest::StatusCode;
 use serde_json::Value;
 use tokio::net::TcpListener;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::doors::row;

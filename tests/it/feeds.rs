@@ -1,7 +1,7 @@
 //! Feeds through the door: who reads what, from where to where, how it looks, and that it is no weaker door than SQL.
 
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures::StreamExt;
 use minqiao_core::{Receipt, Role};
@@ -10,6 +10,7 @@ use minqiao_policy::{Policy, PolicySource};
 use minqiao_schemas::Catalogue;
 use reqwest::{Client, Response, StatusCode};
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use crate::doors::{ITEM, citizen, code, ndjson, row, send};
 use crate::world::World;
@@ -278,7 +279,7 @@ async fn arrow_reads_back_as_the_rows_that_json_shows() {
         let body = get(&reader, &world, feed, "?after=start").header("Accept", accept).send().await.expect("an answer");
         let body = body.bytes().await.expect("a body");
         let stream = arrow::ipc::reader::StreamReader::try_new(&body[..], None).expect("a stream");
-        assert_eq!(stream.schema().field(0).metadata().contains_key("label_zh"), true);
+        assert!(stream.schema().field(0).metadata().contains_key("label_zh"));
         let batches: Vec<_> = stream.map(|batch| batch.expect("a batch")).collect();
         assert_eq!(batches.iter().map(|b| b.num_rows()).sum::<usize>(), rows(&by_json).len());
         if feed == FEED {
