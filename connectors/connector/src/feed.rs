@@ -57,7 +57,7 @@ pub(crate) struct ReadArgs {
     #[arg(long, value_enum, value_name = "WHERE")]
     from: Option<From>,
     /// 每页行数 · Rows of a page at most.
-    #[arg(long, value_name = "ROWS", default_value_t = 1000, value_parser = clap::value_parser!(u16).range(1..=5000))]
+    #[arg(long, value_name = "ROWS", default_value_t = 5000, value_parser = clap::value_parser!(u16).range(1..=5000))]
     limit: u16,
 }
 

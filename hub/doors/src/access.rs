@@ -72,6 +72,17 @@ pub struct AccessList {
     connectors: HashSet<ProviderCode>,
 }
 
+/// A department as the reader of feeds that its connector is: the provider code names department and county. Everywhere
+/// else a connector publishes and reads nothing.
+pub fn reader_of(code: &ProviderCode) -> Principal {
+    Principal {
+        id: code.to_string(),
+        role: Role::Department,
+        department: Some(code.department().to_owned()),
+        county: minqiao_intake::admission::county_of(code).map(str::to_owned),
+    }
+}
+
 /// SM3 of a bearer token, hex, as kept in the access list.
 pub fn token_digest(token: &str) -> String {
     hex::encode(Sm3::digest(token.as_bytes()))

@@ -9,6 +9,7 @@ use axum::http::request::Parts;
 use minqiao_core::{Kind, Principal, ProviderCode, Purpose, Role};
 use minqiao_store::Providers;
 
+use crate::access::reader_of;
 use crate::feeds::Reader;
 use crate::problem::Refusal;
 use crate::serve::Peer;
@@ -89,13 +90,7 @@ impl FromRequestParts<AppState> for FeedReader {
         if parts.headers.contains_key(AUTHORIZATION) {
             return Err(Refusal::unauthenticated());
         }
-        let principal = Principal {
-            id: code.to_string(),
-            role: Role::Department,
-            department: Some(code.department().to_owned()),
-            county: minqiao_intake::admission::county_of(&code).map(str::to_owned),
-        };
-        Ok(Self(Reader { principal: Arc::new(principal), receipts: Some(Providers::One(code.to_string())) }))
+        Ok(Self(Reader { principal: Arc::new(reader_of(&code)), receipts: Some(Providers::One(code.to_string())) }))
     }
 }
 
