@@ -10,17 +10,17 @@ use serde_json::{Value, json};
 
 use crate::world::World;
 
-const ITEM: &str = "elderly_allowance";
+pub(crate) const ITEM: &str = "elderly_allowance";
 
 /// A valid made-up citizen number: GB 11643 check character by ISO 7064 MOD 11-2.
-fn citizen(sequence: u32) -> String {
+pub(crate) fn citizen(sequence: u32) -> String {
     let body = format!("37100219400101{sequence:03}");
     let weights = [7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2];
     let sum: u32 = body.bytes().zip(weights).map(|(digit, weight)| u32::from(digit - b'0') * weight).sum();
     format!("{body}{}", "10X98765432".as_bytes()[(sum % 11) as usize] as char)
 }
 
-fn row(sequence: u32, amount: &str) -> Value {
+pub(crate) fn row(sequence: u32, amount: &str) -> Value {
     json!({
         "citizen_id": citizen(sequence), "full_name": "试验甲", "subsidy_code": "01", "monthly_amount": amount,
         "effective_from": "2026-01-01", "status_code": "1", "division_code": "371002",
@@ -28,11 +28,11 @@ fn row(sequence: u32, amount: &str) -> Value {
     })
 }
 
-fn ndjson(rows: &[Value]) -> String {
+pub(crate) fn ndjson(rows: &[Value]) -> String {
     rows.iter().map(|row| format!("{row}\n")).collect()
 }
 
-async fn send(
+pub(crate) async fn send(
     client: &Client,
     world: &World,
     item: &str,
@@ -50,7 +50,7 @@ async fn send(
         .expect("an answer")
 }
 
-async fn code(response: Response) -> (StatusCode, String) {
+pub(crate) async fn code(response: Response) -> (StatusCode, String) {
     let status = response.status();
     let kind = response.headers().get("content-type").map(|v| v.to_str().unwrap_or_default().to_owned());
     let text = response.text().await.expect("a body");

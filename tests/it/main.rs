@@ -5,6 +5,8 @@ mod crash;
 mod damage;
 mod dependencies;
 mod doors;
+mod feed_faults;
+mod feeds;
 mod secrecy;
 mod structure;
 mod world;

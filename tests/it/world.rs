@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use minqiao_core::{SystemClock, Timestamp};
+use minqiao_doors::access::AccessFile;
 use minqiao_server::certificates::Authority;
 use minqiao_server::commands::demo::Made;
 use minqiao_server::commands::demo::cast::Cast;
@@ -57,21 +58,43 @@ pub(crate) fn lake_on_s3(config: &mut Config) -> Option<PathBuf> {
     Some(server)
 }
 
+async fn serve(config: Config) -> Running {
+    let clock = Arc::new(SystemClock::starting_at(made().opening));
+    let hub = Hub::open(config, clock).await.expect("the hub opens");
+    hub.start().await.expect("the hub starts")
+}
+
 impl World {
     pub(crate) async fn start() -> Self {
         Self::start_with(|_| {}).await
     }
 
     pub(crate) async fn start_with(change: impl FnOnce(&mut Config)) -> Self {
+        Self::start_among(change, |_| {}).await
+    }
+
+    /// With more people and connectors than the cast.
+    pub(crate) async fn start_among(change: impl FnOnce(&mut Config), invite: impl FnOnce(&mut AccessFile)) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let mut config = config(folder.path());
         change(&mut config);
         let made = made();
         let cast = Cast::make(&config, &made).expect("certificates");
         std::fs::write(config.parameters(), "[]").expect("parameters");
-        let hub = Hub::open(config, Arc::new(SystemClock::starting_at(made.opening))).await.expect("the hub opens");
-        let running = hub.start().await.expect("the hub starts");
+        let list = std::fs::read_to_string(config.access_list()).expect("the access list");
+        let mut list: AccessFile = serde_norway::from_str(&list).expect("YAML");
+        invite(&mut list);
+        std::fs::write(config.access_list(), serde_norway::to_string(&list).expect("YAML")).expect("written");
+        let running = serve(config).await;
         Self { running, cast, folder }
+    }
+
+    /// The same hub after it was stopped and started.
+    pub(crate) async fn restart(self) -> Self {
+        let Self { running, cast, folder } = self;
+        let config = running.hub.config.clone();
+        running.stop().await;
+        Self { running: serve(config).await, cast, folder }
     }
 
     pub(crate) fn url(&self, path: &str) -> String {

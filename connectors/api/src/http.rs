@@ -19,8 +19,8 @@ use arrow::record_batch::RecordBatch;
 use async_trait::async_trait;
 use bytes::Bytes;
 use minqiao_core::{BatchId, Clock, Problem, Receipt};
-use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
-use reqwest::{Client, Response, StatusCode, Url};
+use reqwest::header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER};
+use reqwest::{Client, RequestBuilder, Response, StatusCode, Url};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use sm3::{Digest, Sm3};
@@ -83,6 +83,13 @@ pub struct HttpGateway {
     options: HttpOptions,
 }
 
+/// What the hub sent back.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Vec<u8>,
+}
+
 fn client_error(what: &'static str) -> impl FnOnce(Box<dyn std::error::Error + Send + Sync>) -> GatewayError {
     move |source| GatewayError::Client { what, source }
 }
@@ -118,7 +125,42 @@ impl HttpGateway {
         }
     }
 
-    fn endpoint(&self, path: &[&str]) -> Result<Url, GatewayError> {
+    pub(crate) fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// Asks until it is answered for good or patience ends; for requests that may be repeated.
+    pub(crate) async fn ask(&self, what: &str, make: impl Fn() -> RequestBuilder) -> Result<Answer, GatewayError> {
+        let begun = self.clock.monotonic();
+        let mut attempt = 0u32;
+        loop {
+            attempt += 1;
+            let (asked, source) = match make().send().await {
+                Ok(answer) if answer.status().is_success() => {
+                    let headers = answer.headers().clone();
+                    match read_bounded(answer).await {
+                        Ok(body) => return Ok(Answer { headers, body }),
+                        Err(error) => (None, error),
+                    }
+                }
+                Ok(answer) if may_pass(answer.status()) => {
+                    let asked = retry_after(&answer);
+                    (asked, refused(answer).await.into())
+                }
+                Ok(answer) => return Err(refused(answer).await),
+                Err(error) => (None, error.into()),
+            };
+            let elapsed = self.clock.monotonic().saturating_sub(begun);
+            let pause = self.pause(what, attempt).max(asked.unwrap_or_default());
+            if elapsed + pause > self.options.retry_for {
+                return Err(GatewayError::Unavailable { attempts: attempt, elapsed, source: Some(source) });
+            }
+            tracing::debug!(what, attempt, pause_ms = pause.as_millis() as u64, "trying again");
+            tokio::time::sleep(pause).await;
+        }
+    }
+
+    pub(crate) fn endpoint(&self, path: &[&str]) -> Result<Url, GatewayError> {
         let mut url = self.url.clone();
         match url.path_segments_mut() {
             Ok(mut segments) => {
@@ -163,7 +205,7 @@ impl HttpGateway {
                 Err(error) => (None, error.into()),
             };
             let elapsed = self.clock.monotonic().saturating_sub(begun);
-            let pause = self.pause(id, attempt).max(asked.unwrap_or_default());
+            let pause = self.pause(id.as_str(), attempt).max(asked.unwrap_or_default());
             if elapsed + pause > self.options.retry_for {
                 return Err(GatewayError::Unavailable { attempts: attempt, elapsed, source: Some(source) });
             }
@@ -173,11 +215,11 @@ impl HttpGateway {
     }
 
     /// Exponential, between half and the whole of the step.
-    fn pause(&self, id: &BatchId, attempt: u32) -> Duration {
+    fn pause(&self, id: &str, attempt: u32) -> Duration {
         let step = self.options.pause_min.saturating_mul(1 << attempt.saturating_sub(1).min(16));
         let step = step.min(self.options.pause_max);
         let mut digest = FastDigest::default();
-        digest.update(id.as_str().as_bytes());
+        digest.update(id.as_bytes());
         digest.update(&attempt.to_le_bytes());
         let fraction = (digest.finish() >> 32) as f64 / f64::from(u32::MAX);
         step.mul_f64(0.5 + 0.5 * fraction)

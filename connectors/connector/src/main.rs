@@ -12,6 +12,7 @@ use tracing_subscriber::EnvFilter;
 
 mod check;
 mod config;
+mod feed;
 mod preview;
 mod run;
 
@@ -86,6 +87,9 @@ enum Command {
         #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=1000))]
         limit: u16,
     },
+    /// 订阅：读取本单位的回执和共享给本单位的信息项 · Reads what the hub has for this department: receipts, shared items.
+    #[command(subcommand)]
+    Feed(feed::FeedCommand),
 }
 
 fn main() -> ExitCode {
@@ -118,6 +122,8 @@ async fn dispatch(command: Command) -> anyhow::Result<u8> {
             }
             run::run(&config, json).await
         }
+        Command::Feed(feed::FeedCommand::List { config, purpose }) => feed::list(&load(&config)?, &purpose).await,
+        Command::Feed(feed::FeedCommand::Read(args)) => feed::read(&load(&args.config)?, &args).await,
         Command::Preview { config, item, limit } => preview::preview(&load(&config)?, item.as_deref(), limit.into()),
     }
 }

@@ -20,12 +20,21 @@ pub enum Role {
     Auditor,
     /// A department's connector; publishes only.
     Connector,
+    /// A department that reads what it is entitled to: its receipts, and items that a policy shares with it.
+    Department,
 }
 
 impl Role {
     /// Every role, in the order of the documentation.
-    pub const ALL: [Self; 6] =
-        [Self::Caseworker, Self::Analyst, Self::Statistician, Self::Operator, Self::Auditor, Self::Connector];
+    pub const ALL: [Self; 7] = [
+        Self::Caseworker,
+        Self::Analyst,
+        Self::Statistician,
+        Self::Operator,
+        Self::Auditor,
+        Self::Connector,
+        Self::Department,
+    ];
 
     /// Name in policies and configuration.
     pub fn as_str(self) -> &'static str {
@@ -36,6 +45,7 @@ impl Role {
             Self::Operator => "operator",
             Self::Auditor => "auditor",
             Self::Connector => "connector",
+            Self::Department => "department",
         }
     }
 

@@ -72,6 +72,17 @@ pub struct AccessList {
     connectors: HashSet<ProviderCode>,
 }
 
+/// A department as the reader of feeds that its connector is: the provider code names department and county. Everywhere
+/// else a connector publishes and reads nothing.
+pub fn reader_of(code: &ProviderCode) -> Principal {
+    Principal {
+        id: code.to_string(),
+        role: Role::Department,
+        department: Some(code.department().to_owned()),
+        county: minqiao_intake::admission::county_of(code).map(str::to_owned),
+    }
+}
+
 /// SM3 of a bearer token, hex, as kept in the access list.
 pub fn token_digest(token: &str) -> String {
     hex::encode(Sm3::digest(token.as_bytes()))
@@ -98,6 +109,15 @@ impl AccessList {
             }
             if user.role == Role::Connector {
                 mistakes.push(format!("user `{}`: connectors are listed under `connectors`", user.id));
+            }
+            let is_department = |code: &str| {
+                !code.is_empty() && code.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+            };
+            if user.role == Role::Department && !user.department.as_deref().is_some_and(is_department) {
+                mistakes.push(format!(
+                    "user `{}`: the role `department` needs `department`, a code such as `education`",
+                    user.id
+                ));
             }
             if user.county.as_deref().is_some_and(|c| c.len() != 6 || !c.bytes().all(|b| b.is_ascii_digit())) {
                 mistakes.push(format!("user `{}`: `county` has six digits", user.id));

@@ -4,7 +4,7 @@ use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{MethodRouter, get, post};
+use axum::routing::{MethodRouter, get, post, put};
 use minqiao_core::Kind;
 use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -12,7 +12,7 @@ use tower_http::set_header::SetResponseHeaderLayer;
 
 use crate::problem::Refusal;
 use crate::state::AppState;
-use crate::{batch_routes, catalogue_routes, openapi, sql_routes, verify_routes, welcome};
+use crate::{batch_routes, catalogue_routes, feed_routes, openapi, sql_routes, verify_routes, welcome};
 
 /// Who may call a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,12 +23,14 @@ pub enum Access {
     Connector,
     /// A user; what they get is decided by policy.
     User,
+    /// A department, by its connector's certificate or as a user; what it gets is decided by policy.
+    Reader,
 }
 
 /// One line of the surface.
 #[derive(Debug)]
 pub struct Route {
-    /// `GET` or `POST`.
+    /// `GET`, `POST` or `PUT`.
     pub method: &'static str,
     /// axum path pattern.
     pub path: &'static str,
@@ -67,6 +69,21 @@ pub const ROUTES: &[Route] = &[
         Access::User,
         "Run a query. The answer shows what the caller may see for the purpose given.",
     ),
+    route("GET", "/v1/feeds", Access::Reader, "Feeds that the caller may read, with the positions it confirmed."),
+    route(
+        "GET",
+        "/v1/feeds/{feed}",
+        Access::Reader,
+        "A page of a feed (`receipts`), or an event stream. There is no alerts feed yet: monitoring is not built.",
+    ),
+    route("PUT", "/v1/feeds/{feed}/position", Access::Reader, "Remember the position that the caller has come to."),
+    route(
+        "GET",
+        "/v1/feeds/items/{item}",
+        Access::Reader,
+        "A page of changes of an item that is shared with the caller, or an event stream.",
+    ),
+    route("PUT", "/v1/feeds/items/{item}/position", Access::Reader, "The same for the feed of an item."),
     route("POST", "/v1/verifications", Access::User, "Verify the household of an application."),
     route("GET", "/v1/verifications/{id}", Access::User, "A report as JSON, readable text or HTML, by `Accept`."),
 ];
@@ -81,6 +98,11 @@ fn handler(route: &Route) -> MethodRouter<AppState> {
         ("POST", "/v1/items/{item}/rejects") => post(batch_routes::rejects),
         ("GET", "/v1/receipts/{batch_id}") => get(batch_routes::receipt),
         ("POST", "/v1/sql") => post(sql_routes::query),
+        ("GET", "/v1/feeds") => get(feed_routes::list),
+        ("GET", "/v1/feeds/{feed}") => get(feed_routes::read),
+        ("PUT", "/v1/feeds/{feed}/position") => put(feed_routes::confirm),
+        ("GET", "/v1/feeds/items/{item}") => get(feed_routes::read_item),
+        ("PUT", "/v1/feeds/items/{item}/position") => put(feed_routes::confirm_item),
         ("POST", "/v1/verifications") => post(verify_routes::create),
         ("GET", "/v1/verifications/{id}") => get(verify_routes::read),
         (method, path) => unreachable!("route {method} {path} has no handler"),

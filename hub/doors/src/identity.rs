@@ -6,8 +6,11 @@ use std::sync::Arc;
 use axum::extract::FromRequestParts;
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
-use minqiao_core::{Kind, Principal, ProviderCode, Purpose};
+use minqiao_core::{Kind, Principal, ProviderCode, Purpose, Role};
+use minqiao_store::Providers;
 
+use crate::access::reader_of;
+use crate::feeds::Reader;
 use crate::problem::Refusal;
 use crate::serve::Peer;
 use crate::state::AppState;
@@ -19,6 +22,13 @@ pub struct User(pub Arc<Principal>);
 /// An authenticated connector.
 #[derive(Debug, Clone)]
 pub struct Connector(pub ProviderCode);
+
+/// Who reads feeds: a connector on behalf of its department, or a user.
+///
+/// A connector's certificate reads as the role `department` here and nowhere else: with it a department sees its own
+/// receipts, and of items what a policy shares with it. SQL stays closed to it.
+#[derive(Debug, Clone)]
+pub struct FeedReader(pub Reader);
 
 /// What the caller asks for, from `X-Minqiao-Purpose` and `X-Minqiao-Case`.
 #[derive(Debug, Clone)]
@@ -64,6 +74,33 @@ impl FromRequestParts<AppState> for Connector {
             )),
         }
     }
+}
+
+impl FromRequestParts<AppState> for FeedReader {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Refusal> {
+        let connector = certificate_name(parts).and_then(|name| state.access.connector(&name));
+        let Some(code) = connector else {
+            let User(user) = User::from_request_parts(parts, state).await?;
+            let receipts = providers_of(&user);
+            return Ok(Self(Reader { principal: user, receipts }));
+        };
+        // Two identities in one request are a mistake here, too.
+        if parts.headers.contains_key(AUTHORIZATION) {
+            return Err(Refusal::unauthenticated());
+        }
+        Ok(Self(Reader { principal: Arc::new(reader_of(&code)), receipts: Some(Providers::One(code.to_string())) }))
+    }
+}
+
+/// Whose receipts are a user's: those of the department in their county, or all of it. Other roles have none.
+fn providers_of(user: &Principal) -> Option<Providers> {
+    let department = user.department.as_deref().filter(|_| user.role == Role::Department)?;
+    Some(match &user.county {
+        Some(county) => Providers::One(format!("{department}.{county}")),
+        None => Providers::Department(department.to_owned()),
+    })
 }
 
 impl FromRequestParts<AppState> for AskedFor {

@@ -5,12 +5,14 @@
 //! Flight SQL, the PostgreSQL wire and the console are doors of later work and will stand beside [`http`].
 //!
 //! Reading order: [`tls`] and [`serve`] accept connections, [`identity`] says who is there, [`http`] lists every route,
-//! the `*_routes` modules answer them, [`problem`] says no, [`operations`] is the port for probes and Prometheus.
+//! the `*_routes` modules answer them ([`feeds`] is what departments read), [`problem`] says no, [`operations`] is the port for probes and Prometheus.
 
 pub mod access;
 mod batch_routes;
 pub mod catalogue_routes;
 pub mod evidence;
+mod feed_routes;
+pub mod feeds;
 pub mod http;
 pub mod identity;
 pub mod metrics;

@@ -50,7 +50,7 @@ fn operation(route: &Route) -> Value {
     operation["security"] = match route.access {
         Access::Public => json!([]),
         Access::Connector => json!([{"certificate": []}]),
-        Access::User => json!([{"certificate": []}, {"token": []}]),
+        Access::User | Access::Reader => json!([{"certificate": []}, {"token": []}]),
     };
     let mut parameters: Vec<Value> = route
         .path
@@ -74,7 +74,17 @@ fn operation(route: &Route) -> Value {
              `batch_too_early` when that batch does not come.",
         ));
     }
-    if route.access == Access::User {
+    if route.method == "GET" && route.path.starts_with("/v1/feeds/") {
+        let query = |name: &str, text: &str| json!({"name": name, "in": "query", "required": false, "description": text, "schema": {"type": "string"}});
+        parameters.push(query(
+            "after",
+            "Position to go on from, as the page before gave it; `start`; `now`. Left out: the confirmed position, or the start.",
+        ));
+        parameters.push(query("limit", "Rows at most, 1 to 5000; 500 when left out."));
+        parameters.push(query("wait", "Time to wait for rows, `0s` to `60s`; then the page is empty."));
+        parameters.push(header("Last-Event-ID", false, "Position to go on from, of an event stream."));
+    }
+    if matches!(route.access, Access::User | Access::Reader) {
         parameters.push(header("X-Minqiao-Purpose", true, "What the data is for, e.g. `dibao_verification`."));
         parameters.push(header("X-Minqiao-Case", false, "Application or alert number worked on."));
     }
@@ -97,6 +107,9 @@ fn request_body(route: &Route) -> Option<Value> {
             json!({"sql": {"type": "string"}, "parameters": {"type": "array", "items": {}}}),
             json!(["sql"]),
         )),
+        path if route.method == "PUT" && path.starts_with("/v1/feeds/") => {
+            Some(object(json!({"position": {"type": "string"}}), json!(["position"])))
+        }
         "/v1/verifications" => Some(object(
             json!({
                 "application_no": {"type": "string"},
@@ -121,8 +134,27 @@ fn success(route: &Route) -> Value {
             "application/x-ndjson": {"schema": {"type": "string"}},
             "text/csv": {"schema": {"type": "string"}},
             "application/vnd.apache.arrow.stream": {"schema": {"type": "string", "contentEncoding": "binary"}}}}),
+        "/v1/feeds/{feed}" | "/v1/feeds/items/{item}" if route.method == "GET" => feed_page(),
         _ => json_of(json!({"type": "object"})),
     }
+}
+
+fn feed_page() -> Value {
+    let text = json!({"type": "string"});
+    let page = json!({"type": "object", "required": ["feed", "position", "more", "row_count", "columns", "rows"], "properties": {
+        "feed": text, "position": {"type": "string", "description": "Where the next page begins: pass it on unchanged."},
+        "more": {"type": "boolean", "description": "Whether to ask again at once."}, "row_count": {"type": "integer"},
+        "columns": {"type": "array", "items": {"type": "object"}}, "rows": {"type": "array", "items": {"type": "object"}}}});
+    let position =
+        json!({"description": "Where the next page begins, in every form but the event stream.", "schema": text});
+    json!({
+        "description": "The rows, in the form asked for by `Accept`. An event stream has one event `rows` per page, whose id is its position.",
+        "headers": {"Minqiao-Position": position, "Minqiao-Rows": {"schema": {"type": "integer"}}, "Minqiao-More": {"schema": {"type": "boolean"}}},
+        "content": {
+            "application/json": {"schema": page}, "application/x-ndjson": {"schema": text}, "text/csv": {"schema": text},
+            "application/vnd.apache.arrow.stream": {"schema": {"type": "string", "contentEncoding": "binary"}},
+            "text/event-stream": {"schema": text}},
+    })
 }
 
 fn problem_schema() -> Value {
@@ -155,7 +187,7 @@ mod tests {
             let operation = &document["paths"][route.path][route.method.to_ascii_lowercase()];
             assert_eq!(operation["summary"], route.summary);
             assert_eq!(operation["security"].as_array().expect("array").is_empty(), route.access == Access::Public);
-            assert_eq!(operation["requestBody"].is_object(), route.method == "POST", "{}", route.path);
+            assert_eq!(operation["requestBody"].is_object(), route.method != "GET", "{}", route.path);
         }
     }
 }

@@ -71,16 +71,20 @@ fn title(kind: Kind) -> &'static str {
     }
 }
 
-impl IntoResponse for Refusal {
-    fn into_response(self) -> Response {
-        let request_id = Uuid::now_v7().to_string();
-        let status = StatusCode::from_u16(self.kind.http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+impl Refusal {
+    fn status(&self) -> StatusCode {
+        StatusCode::from_u16(self.kind.http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+    }
+
+    /// What is sent; its request id is in the log.
+    fn problem(self) -> Problem {
+        let (request_id, status) = (Uuid::now_v7().to_string(), self.status());
         if status.is_server_error() {
             tracing::error!(%request_id, code = self.code, "request failed");
         } else {
             tracing::info!(%request_id, code = self.code, "request refused");
         }
-        let problem = Problem {
+        Problem {
             kind: "about:blank".to_owned(),
             title: title(self.kind).to_owned(),
             status: status.as_u16(),
@@ -88,11 +92,22 @@ impl IntoResponse for Refusal {
             detail: self.detail,
             detail_zh: self.detail_zh,
             request_id,
-        };
-        let mut response = (status, axum::Json(problem)).into_response();
+        }
+    }
+
+    /// The problem as JSON in one line, for answers that have begun.
+    pub(crate) fn text(self) -> String {
+        serde_json::to_string(&self.problem()).unwrap_or_default()
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let (status, kind) = (self.status(), self.kind);
+        let mut response = (status, axum::Json(self.problem())).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        if let Some(after) = self.kind.retry_after() {
+        if let Some(after) = kind.retry_after() {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(after.as_secs().max(1)));
         }
         response

@@ -129,7 +129,7 @@ impl Encoder {
     }
 }
 
-fn json_lines(batch: &RecordBatch) -> Encoded {
+pub(crate) fn json_lines(batch: &RecordBatch) -> Encoded {
     let mut bytes = Vec::new();
     let mut writer = WriterBuilder::new().with_explicit_nulls(true).build::<_, LineDelimited>(&mut bytes);
     writer.write(batch)?;

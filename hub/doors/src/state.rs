@@ -12,6 +12,7 @@ use minqiao_schemas::Catalogue;
 use minqiao_store::{AuditLog, Store};
 
 use crate::access::AccessList;
+use crate::feeds::Feeds;
 use crate::metrics::DoorMetrics;
 use crate::problem::Refusal;
 use crate::verification::Verifications;
@@ -27,6 +28,8 @@ pub struct AppState {
     pub intake: Arc<Intake>,
     /// Answers SQL.
     pub sql: SqlService,
+    /// What departments read.
+    pub feeds: Feeds,
     /// Verifies households.
     pub verifications: Arc<Verifications>,
     /// Receipts and reports.

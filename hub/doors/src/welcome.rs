@@ -34,6 +34,7 @@ pub(crate) async fn page(State(state): State<AppState>) -> Html<String> {
             Access::Public => "公开 public",
             Access::Connector => "接入方 connector",
             Access::User => "用户 user",
+            Access::Reader => "部门 department",
         };
         routes.push_str(&format!(
             "<tr><td><code>{} {}</code></td><td>{who}</td><td>{}</td></tr>",

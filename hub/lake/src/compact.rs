@@ -363,15 +363,12 @@ impl Lake {
         self.delete_orphans().await.map(|_| ())
     }
 
-    /// Deletes data files that no commit names and that are older than the retention: what crashes left. Answers how
-    /// many.
+    /// Deletes data files that no commit has named for long: what crashes left. Answers how many.
     pub async fn delete_orphans(&self) -> Result<usize, LakeError> {
-        // Object stores stamp files with their own time, not with the hub's, which may be a simulated city's.
-        let before = chrono::Utc::now() - self.options.retention;
         let mut deleted = 0;
         for tables in self.items.values().filter(|tables| self.writes(&tables.layout.code)) {
             for table in [&tables.changes, &tables.current] {
-                deleted += table.delete_orphans(before).await?;
+                deleted += table.delete_orphans(self.options.orphan_age).await?;
                 table.clean_log(chrono::Utc::now() - self.options.log_retention).await?;
             }
         }

@@ -12,7 +12,7 @@ use datafusion::datasource::physical_plan::parquet::CachedParquetFileReaderFacto
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use deltalake_core::kernel::DataType as DeltaType;
 use futures::{StreamExt, TryStreamExt};
-use minqiao_bus::TopicInfo;
+use minqiao_bus::{Fence, TopicInfo};
 use minqiao_core::{Clock, Timestamp, Token};
 use minqiao_schemas::{Catalogue, Item};
 use parking_lot::Mutex;
@@ -248,6 +248,11 @@ impl Lake {
         let tables = self.tables(item)?;
         tables.changes.refresh().await?;
         crate::writer::positions(tables, topic).await
+    }
+
+    /// The fence of each partition of a topic at [`Lake::positions`].
+    pub async fn fences(&self, item: &str, topic: &TopicInfo) -> Result<Vec<Fence>, LakeError> {
+        crate::writer::fences(self.tables(item)?, topic).await
     }
 
     /// One picture of an item for several reads; its files stay while it lives.

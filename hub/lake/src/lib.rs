@@ -7,7 +7,7 @@
 //!
 //! Reading order: [`layout`] (how rows lie in files), [`order`] (which version wins), [`table`] (the transaction log),
 //! [`files`] and [`create`] (data files), [`merge`] (reading many as one), [`snapshot`] (which files answer what),
-//! [`provider`] (tables for the query engine), [`index`] and [`lookup`] (one person), [`writer`] (bus to lake),
+//! [`provider`] (tables for the query engine), [`index`] and [`lookup`] (one person), [`message`] and [`writer`] (bus to lake),
 //! [`compact`] (folds, compactions, deletion), [`follow`] (what other processes commit), [`lake`] (the whole), [`s3`] and
 //! [`blocks`] (the lake on an object store).
 //!
@@ -32,6 +32,7 @@ mod latest;
 mod layout;
 mod lookup;
 mod merge;
+mod message;
 mod metrics;
 mod options;
 mod order;

@@ -104,6 +104,8 @@ pub struct LakeOptions {
     /// How long files stay after the tables stopped naming them. Longer than the longest query of another process;
     /// queries of this process hold their files anyway.
     pub retention: Duration,
+    /// How long files that no commit names are left alone: another process may still be about to commit them.
+    pub orphan_age: Duration,
     /// How long commits stay readable behind a checkpoint.
     pub log_retention: Duration,
     /// Memory for file footers, bytes.
@@ -131,6 +133,7 @@ impl Default for LakeOptions {
             small_file_bytes: 32 << 20,
             small_files_min: 8,
             retention: Duration::from_secs(600),
+            orphan_age: Duration::from_secs(86_400),
             log_retention: Duration::from_secs(30 * 86_400),
             footer_cache_bytes: 48 << 20,
             block_cache_bytes: 64 << 20,

@@ -373,19 +373,25 @@ impl Table {
         self.retired.lock().retain_mut(|(_, since)| now.saturating_sub(*since.get_or_insert(now)) < retention * 2);
     }
 
-    /// Deletes data files that no version names and nobody writes, last modified before `before`: what a crash between
+    /// Deletes data files of at least this age that no version names and nobody writes here: what a crash between
     /// writing and committing left. Answers how many.
-    pub(crate) async fn delete_orphans(&self, before: chrono::DateTime<chrono::Utc>) -> Result<usize, LakeError> {
+    pub(crate) async fn delete_orphans(&self, age: Duration) -> Result<usize, LakeError> {
         use futures::TryStreamExt;
         let found: Vec<object_store::ObjectMeta> = self.store.list(None).try_collect().await?;
         self.refresh().await?;
+        // Ages are differences of the store's own times: this machine's clock may be wrong by days.
+        let newest = found.iter().map(|meta| meta.last_modified).max().unwrap_or_default();
         let mut deleted = 0;
         for meta in found {
             let path = meta.location.to_string();
             let known = self.state().files.contains_key(&path)
                 || self.in_flight.lock().contains(&path)
                 || self.retired.lock().iter().any(|(file, _)| file.path == path);
-            if path.ends_with(".parquet") && !path.starts_with("_delta_log") && !known && meta.last_modified < before {
+            if path.ends_with(".parquet")
+                && !path.starts_with("_delta_log")
+                && !known
+                && meta.last_modified + age <= newest
+            {
                 self.delete(&path).await?;
                 deleted += 1;
             }

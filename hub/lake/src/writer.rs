@@ -25,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use self::committer::Committer;
-pub(crate) use self::committer::positions;
+pub(crate) use self::committer::{fences, positions};
 use self::lane::Lane;
 use crate::LakeError;
 use crate::lake::Lake;
@@ -218,7 +218,7 @@ impl Run {
         }
         tables.changes.refresh().await?;
         let next = positions(&tables, &topic).await?;
-        let fences = self::committer::fences(&tables, &topic).await?;
+        let fences = fences(&tables, &topic).await?;
         for (partition, position) in (0..).zip(&next) {
             self.lake.progress.set(&topic.name, partition, *position);
         }

@@ -14,7 +14,7 @@ use crate::rails;
 use crate::{CountyBy, Policy, TableDecision};
 
 /// Purposes of the schema, for walking over all of them.
-const PURPOSES: [&str; 8] = [
+const PURPOSES: [&str; 9] = [
     "dibao_verification",
     "identity_check",
     "temporary_assistance",
@@ -23,6 +23,7 @@ const PURPOSES: [&str; 8] = [
     "statistics",
     "operations",
     "audit",
+    "exchange",
 ];
 
 impl Policy {

@@ -9,7 +9,8 @@ use std::str::FromStr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use cedar_policy::{
-    Authorizer, Context, Decision, Entities, EntityUid, PolicyId, PolicySet, Request, RestrictedExpression, Schema,
+    Authorizer, Context, Decision, Entities, Entity, EntityUid, PolicyId, PolicySet, Request, RestrictedExpression,
+    Schema,
 };
 use minqiao_core::{Principal, Purpose};
 use minqiao_schemas::{Catalogue, Item};
@@ -27,6 +28,8 @@ const CACHED_DECISIONS_MAX: usize = 20_000;
 pub struct Policy {
     pub(crate) set: PolicySet,
     pub(crate) schema: Schema,
+    /// Actions with their groups, which the evaluation knows only when it is told.
+    actions: Vec<Entity>,
     pub(crate) obligations: Obligations,
     pub(crate) scopes: Scopes,
     version: String,
@@ -75,6 +78,12 @@ impl Policy {
         }
         let set = PolicySet::from_policies(policies)
             .map_err(|e| PolicyError::Parse { file: "*.cedar".into(), detail: e.to_string() })?;
+        let actions = schema
+            .action_entities()
+            .map_err(|e| PolicyError::Parse { file: schema_file(), detail: e.to_string() })?
+            .iter()
+            .cloned()
+            .collect();
         let obligations = Obligations::parse(&source.obligations)?;
         let items = catalogue
             .items()
@@ -84,6 +93,7 @@ impl Policy {
         Ok(Self {
             set,
             schema,
+            actions,
             scopes: Scopes::parse(&source.scopes)?,
             version: source.version(),
             items,
@@ -121,13 +131,40 @@ impl Policy {
 
     /// Whether `principal` may read one of the hub's own tables (`audit_log`, `ingest_counts`).
     pub fn may_read_view(&self, principal: &Principal, purpose: &Purpose, view: &str) -> bool {
+        self.permits_view("read", principal, purpose, view)
+    }
+
+    /// Whether `principal` may subscribe to something that is not an item (`receipts`).
+    pub fn may_subscribe_view(&self, principal: &Principal, purpose: &Purpose, view: &str) -> bool {
+        self.permits_view("subscribe", principal, purpose, view)
+    }
+
+    /// Whether `principal` may subscribe to changes of `item`. That is leave for the feed as such: what is in it is
+    /// decided by [`Policy::decide`], as for a query.
+    pub fn may_subscribe(&self, principal: &Principal, purpose: &Purpose, item: &Item) -> bool {
         let asked = || {
+            let known = self.items.get(&item.code)?;
             let (who, entity) = facts::principal_entity(principal)?;
-            let entities = Entities::from_entities([entity], None).ok()?;
+            let entities = self.entities(known.entities.iter().cloned().chain([entity]))?;
             let asking = Asking { policy: self, who, purpose, entities: &entities };
-            Some(asking.permits("read", &facts::uid("View", view)?).0)
+            Some(asking.permits("subscribe", &known.uid).0)
         };
         asked().unwrap_or(false)
+    }
+
+    fn permits_view(&self, action: &str, principal: &Principal, purpose: &Purpose, view: &str) -> bool {
+        let asked = || {
+            let (who, entity) = facts::principal_entity(principal)?;
+            let entities = self.entities([entity])?;
+            let asking = Asking { policy: self, who, purpose, entities: &entities };
+            Some(asking.permits(action, &facts::uid("View", view)?).0)
+        };
+        asked().unwrap_or(false)
+    }
+
+    /// What an evaluation knows: these entities, and which group an action is in.
+    fn entities(&self, known: impl IntoIterator<Item = Entity>) -> Option<Entities> {
+        Entities::from_entities(known.into_iter().chain(self.actions.iter().cloned()), None).ok()
     }
 
     /// What the policies alone say.
@@ -146,8 +183,7 @@ impl Policy {
     fn try_decide(&self, principal: &Principal, purpose: &Purpose, item: &Item) -> Option<TableDecision> {
         let known = self.items.get(&item.code)?;
         let (who, entity) = facts::principal_entity(principal)?;
-        let all = known.entities.iter().cloned().chain([entity]);
-        let entities = Entities::from_entities(all, None).ok()?;
+        let entities = self.entities(known.entities.iter().cloned().chain([entity]))?;
         let asking = Asking { policy: self, who, purpose, entities: &entities };
         let mut reasons = Vec::new();
         let mut table = |action: &str| {

@@ -5,7 +5,7 @@ use std::fmt;
 use minqiao_core::{Principal, Purpose};
 use minqiao_schemas::Item;
 
-use crate::{CountyBy, Policy, Reach, TableDecision};
+use crate::{Access, CountyBy, Policy, Reach, TableDecision};
 
 /// A decision with what a reader needs around it; `Display` is a table for a terminal.
 #[derive(Debug)]
@@ -14,12 +14,16 @@ pub struct Explanation<'a> {
     purpose: &'a Purpose,
     item: &'a Item,
     decision: std::sync::Arc<TableDecision>,
+    has_feed: bool,
 }
 
 impl Policy {
     /// The decision for `principal`, `purpose` and `item`, with reasons.
     pub fn explain<'a>(&self, principal: &'a Principal, purpose: &'a Purpose, item: &'a Item) -> Explanation<'a> {
-        Explanation { principal, purpose, item, decision: self.decide(principal, purpose, item) }
+        let decision = self.decide(principal, purpose, item);
+        let listed = decision.access == Access::Rows && decision.is_visible();
+        let has_feed = listed && self.may_subscribe(principal, purpose, item);
+        Explanation { principal, purpose, item, decision, has_feed }
     }
 }
 
@@ -31,6 +35,7 @@ impl fmt::Display for Explanation<'_> {
         writeln!(f, "item      {} {}", self.item.code, self.item.name_zh)?;
         writeln!(f, "policies  version {}", decision.policy_version)?;
         writeln!(f, "access    {} (k = {})", decision.access, decision.k)?;
+        writeln!(f, "feed      {}", if self.has_feed { "yes" } else { "no" })?;
         writeln!(f, "rows      {}", Rows(decision))?;
         writeln!(f, "because   {}", join(&decision.reasons))?;
         let width = decision.fields.iter().map(|d| d.field.len()).max().unwrap_or(0);

@@ -25,6 +25,7 @@ impl PolicySource {
         let policies = [
             ("analyst.cedar", include_str!("../../../ops/policies/analyst.cedar")),
             ("caseworker.cedar", include_str!("../../../ops/policies/caseworker.cedar")),
+            ("department.cedar", include_str!("../../../ops/policies/department.cedar")),
             ("separation.cedar", include_str!("../../../ops/policies/separation.cedar")),
             ("statistician.cedar", include_str!("../../../ops/policies/statistician.cedar")),
             ("views.cedar", include_str!("../../../ops/policies/views.cedar")),

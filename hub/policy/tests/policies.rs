@@ -172,3 +172,73 @@ fn an_explanation_names_the_policies() {
     assert!(text.contains("analyst-people-are-pseudonyms"), "{text}");
     assert!(text.contains("masked(name)"), "{text}");
 }
+
+/// The built-in set with one more policy, as `ops/feeds.md` and `department.cedar` show it.
+fn shared_with_education(group: &str) -> Policy {
+    let mut source = minqiao_policy::PolicySource::embedded();
+    let text = format!(
+        "@id(\"education-sees-disability-certificates\")\n\
+         permit (principal in Minqiao::Role::\"department\", action in Minqiao::Action::\"{group}\",\n\
+         resource == Minqiao::Item::\"disability_certificate\")\n\
+         when {{ principal has department && principal.department == \"education\" }};"
+    );
+    source.policies.push(("shared.cedar".to_owned(), text));
+    Policy::load(&source, Catalogue::embedded()).expect("valid")
+}
+
+fn department(code: &str, county: Option<&str>) -> Principal {
+    let id = format!("{code}.{}", county.unwrap_or("371000"));
+    Principal { id, department: Some(code.to_owned()), ..principal(Role::Department, county) }
+}
+
+#[test]
+fn a_department_reads_its_receipts_and_nothing_else_by_default() {
+    let policy = Policy::embedded().expect("valid");
+    let exchange = purpose("exchange", None);
+    for (who, receipts) in [
+        (department("education", Some("371002")), true),
+        (principal(Role::Connector, None), false),
+        (principal(Role::Analyst, None), false),
+    ] {
+        assert_eq!(policy.may_subscribe_view(&who, &exchange, "receipts"), receipts, "{who:?}");
+        for item in Catalogue::embedded().items() {
+            assert!(!policy.may_subscribe(&who, &exchange, item), "{} {who:?}", item.code);
+        }
+    }
+    let education = department("education", Some("371002"));
+    for item in Catalogue::embedded().items() {
+        assert!(!policy.decide(&education, &exchange, item).is_visible(), "{}", item.code);
+    }
+    for other in ["monitoring", "audit", "no such purpose"] {
+        assert!(!policy.may_subscribe_view(&education, &purpose(other, None), "receipts"), "{other}");
+    }
+    assert!(!policy.may_subscribe_view(&education, &exchange, "audit_log"));
+    assert!(!policy.may_read_view(&education, &exchange, "receipts"), "a feed is no table");
+}
+
+#[test]
+fn one_policy_shares_an_item_with_one_department_as_masked_as_for_everybody() {
+    let exchange = purpose("exchange", None);
+    let certificate = item("disability_certificate");
+    let policy = shared_with_education("shareInCounty");
+    let education = department("education", Some("371002"));
+    assert!(policy.may_subscribe(&education, &exchange, certificate));
+    let decision = policy.decide(&education, &exchange, certificate);
+    assert_eq!(decision.access, Access::Rows);
+    let by = CountyBy::Field("division_code".into());
+    assert_eq!(decision.rows.reach, Reach::County { county: "371002".into(), by });
+    assert_eq!(decision.show("citizen_id"), Show::Pseudonym);
+    assert_eq!(decision.show("full_name"), Show::Masked(Mask::Name));
+
+    // Not another department, not another item, not another purpose, not a department of the whole city.
+    let health = department("health", Some("371002"));
+    assert!(!policy.may_subscribe(&health, &exchange, certificate));
+    assert!(!policy.decide(&health, &exchange, certificate).is_visible());
+    assert!(!policy.may_subscribe(&education, &exchange, item("resident_identity")));
+    assert!(!policy.decide(&education, &purpose("analysis", None), certificate).is_visible());
+    let whole_city = department("education", None);
+    assert!(!policy.decide(&whole_city, &exchange, certificate).is_visible());
+    let policy = shared_with_education("shareInCity");
+    assert_eq!(policy.decide(&whole_city, &exchange, certificate).rows.reach, Reach::City);
+    assert!(policy.check(Catalogue::embedded()).is_empty());
+}

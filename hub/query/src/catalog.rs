@@ -132,7 +132,7 @@ impl SessionCatalog {
     }
 }
 
-fn columns_of(schema: &Schema) -> Vec<ColumnInfo> {
+pub(crate) fn columns_of(schema: &Schema) -> Vec<ColumnInfo> {
     let text = |field: &Field, key: &str| field.metadata().get(key).cloned();
     schema
         .fields()

@@ -20,13 +20,14 @@
 //!
 //! Reading order: [`service`] (the way of a query), [`request`] (what comes in), [`statement`] and [`gate`] (what is
 //! let in), [`catalog`], [`secure_table`], [`barrier`], [`reveal`] and [`late`] (what is seen), [`predicate`] and [`scope`]
-//! (which rows), [`guard`] (aggregates), [`stream`] and [`audit`] (the way out), [`system`] (the
-//! hub's tables about itself).
+//! (which rows), [`guard`] (aggregates), [`stream`] and [`audit`] (the way out), [`changes`] (the same rows for feeds),
+//! [`system`] (the hub's tables about itself).
 
 pub mod audit;
 pub mod barrier;
 pub mod base;
 pub mod catalog;
+pub mod changes;
 pub mod error;
 pub mod functions;
 pub mod gate;
@@ -46,6 +47,7 @@ pub mod system;
 pub use audit::{AuditSink, AuditUnavailable, QueryClosed, QueryOpened, TableRead};
 pub use base::{BaseTables, Sealing};
 pub use catalog::{ColumnInfo, TableInfo};
+pub use changes::{ItemChanges, Shown};
 pub use error::QueryError;
 pub use limits::Limits;
 pub use request::{Parameter, QueryRequest};

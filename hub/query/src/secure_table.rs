@@ -24,6 +24,12 @@ use crate::scope::Scopes;
 pub(crate) const REFERENCE_SUFFIX: &str = "_ref";
 /// The person a row counts for, in tables under the aggregate guard. Users cannot name it.
 pub(crate) const ENTITY: &str = "__entity";
+/// What happened to a row, in a table of changes.
+pub(crate) const OP: &str = minqiao_schemas::envelope::OP;
+/// What all versions of a record have in common, in a table of changes.
+pub(crate) const RECORD: &str = "_record";
+/// Which of the rows handed in a row is, in a table of changes. Nobody outside the crate sees it.
+pub(crate) const PLACE: &str = "__place";
 /// Schema metadata of a column: how the policies show it.
 pub(crate) const SHOWN: &str = "shown";
 
@@ -124,6 +130,42 @@ impl SecureTable {
         ]);
         let schema = Arc::new(Schema::new_with_metadata(fields, metadata));
         Self { item, decision, guarded, schema, columns, parts, context }
+    }
+
+    /// The same table with the columns of changes ([`crate::changes`]).
+    pub(crate) fn of_changes(mut self) -> Self {
+        let named = |name: &str, ty: DataType, shown: &str, label: &str| {
+            let metadata =
+                HashMap::from([("label_zh".to_owned(), label.to_owned()), (SHOWN.to_owned(), shown.to_owned())]);
+            ArrowField::new(name, ty, true).with_metadata(metadata)
+        };
+        let added = [
+            (named(OP, DataType::Utf8, "raw", "操作"), OP, How::Plain),
+            (
+                named(RECORD, DataType::Utf8, "pseudonym", "记录代号"),
+                minqiao_schemas::envelope::KEY,
+                How::TokenPseudonym,
+            ),
+            (named(PLACE, DataType::Int64, "raw", ""), PLACE, How::Plain),
+        ];
+        let mut fields: Vec<ArrowField> = self.schema.fields().iter().map(|field| field.as_ref().clone()).collect();
+        for (field, stored, reveal) in added {
+            fields.push(field);
+            self.columns.push(Column { source: Source { stored: stored.to_owned(), reveal }, below: Below::Opaque });
+        }
+        self.schema = Arc::new(Schema::new_with_metadata(fields, self.schema.metadata().clone()));
+        self
+    }
+
+    /// The same table over other rows; who is in its row scope stays with the lake.
+    pub(crate) fn over(&self, base: Arc<dyn BaseTables>) -> Self {
+        let parts = TableParts {
+            base,
+            sealing: self.parts.sealing.clone(),
+            scopes: Arc::clone(&self.parts.scopes),
+            now: self.parts.now,
+        };
+        Self { parts: Arc::new(parts), ..self.with_tokens(&[]) }
     }
 
     /// Place of a column that is a pseudonym made of a stored token.

@@ -19,8 +19,8 @@ use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::{ExecutionPlan, collect, execute_stream};
 use datafusion::prelude::SessionConfig;
 use futures::StreamExt;
-use minqiao_core::{Clock, Principal, Purpose};
-use minqiao_policy::{Policy, Reach, TableDecision};
+use minqiao_core::{Clock, Principal, Purpose, Role};
+use minqiao_policy::{Access, Policy, Reach, TableDecision};
 use minqiao_schemas::{Catalogue, Item};
 use parking_lot::RwLock;
 use tokio::sync::{Semaphore, mpsc, oneshot};
@@ -28,6 +28,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use crate::audit::{AuditSink, QueryClosed, QueryOpened, TableRead};
 use crate::base::{BaseTables, Sealing};
 use crate::catalog::{Asking, CATALOG, OneCatalog, OneCatalogList, PUBLIC, SessionCatalog, TableInfo};
+use crate::changes::ItemChanges;
 use crate::error::QueryError;
 use crate::functions::{AGGREGATE, SCALAR, WINDOW};
 use crate::guard::{self, Guarded};
@@ -120,6 +121,33 @@ impl SqlService {
     /// Other policies from the next query on.
     pub fn replace_policy(&self, policy: Arc<Policy>) {
         *self.inner.policy.write() = policy;
+    }
+
+    /// Changes of an item for a subscriber. `None` for an item that does not exist, is not shared, or shows nothing row by
+    /// row: the three are one to whoever asks.
+    pub fn changes(&self, principal: &Principal, purpose: &Purpose, item: &str) -> Option<ItemChanges> {
+        let inner = &self.inner;
+        let item = inner.items.get(item)?;
+        let policy = inner.policy.read().clone();
+        if !policy.may_subscribe(principal, purpose, item) {
+            return None;
+        }
+        let table = inner.catalog(&policy, principal, purpose, false).secure(&item.code)?;
+        if table.decision.access != Access::Rows || table.guarded {
+            return None;
+        }
+        let table = table.over(Arc::clone(&inner.base));
+        Some(ItemChanges::new(table, Arc::clone(&inner.runtime), inner.limits.query_memory_bytes))
+    }
+
+    /// Whether a subscriber may have the feed of something that is not an item (`receipts`).
+    pub fn may_subscribe_view(&self, principal: &Principal, purpose: &Purpose, view: &str) -> bool {
+        self.inner.policy.read().may_subscribe_view(principal, purpose, view)
+    }
+
+    /// Version of the policies in force.
+    pub fn policy_version(&self) -> String {
+        self.inner.policy.read().version().to_owned()
     }
 
     /// Answers one query. The audit record is durable when this returns; dropping the stream cancels the query.
@@ -365,12 +393,7 @@ impl Inner {
                 system.insert(table.name.clone(), (table.label_zh.clone(), Arc::clone(&table.provider)));
             }
         }
-        // Pseudonyms of two purposes, or of two cases, have nothing in common.
-        let context = match &purpose.case {
-            Some(case) => format!("{}\u{1f}{case}", purpose.code),
-            None => purpose.code.clone(),
-        };
-        SessionCatalog::new(asking, system, parts, context, guarded)
+        SessionCatalog::new(asking, system, parts, pseudonym_context(principal, purpose), guarded)
     }
 
     fn session(&self, catalog: &Arc<SessionCatalog>) -> Result<SessionState, QueryError> {
@@ -461,6 +484,20 @@ impl Inner {
     }
 }
 
+/// Pseudonyms of two purposes, of two cases, or of two departments have nothing in common: what departments are given
+/// cannot be put together into more.
+fn pseudonym_context(principal: &Principal, purpose: &Purpose) -> String {
+    let mut context = purpose.code.clone();
+    if let Some(case) = &purpose.case {
+        context = format!("{context}\u{1f}{case}");
+    }
+    if principal.role == Role::Department {
+        let department = principal.department.as_deref().unwrap_or_default();
+        context = format!("department\u{1f}{department}\u{1f}{context}");
+    }
+    context
+}
+
 /// How a plan came about.
 struct Outcome {
     catalog: Arc<SessionCatalog>,
@@ -517,7 +554,7 @@ fn tables_read(plan: &LogicalPlan, catalog: &SessionCatalog) -> Result<Vec<Table
     Ok(described.collect())
 }
 
-fn rows_in_words(decision: &TableDecision) -> String {
+pub(crate) fn rows_in_words(decision: &TableDecision) -> String {
     let mut words = match &decision.rows.reach {
         Reach::City => "city".to_owned(),
         Reach::County { county, .. } => format!("county {county}"),

@@ -20,6 +20,7 @@ use minqiao_bus::Bus;
 use minqiao_core::Clock;
 use minqiao_doors::access::AccessList;
 use minqiao_doors::evidence::QueryEvidence;
+use minqiao_doors::feeds::{FeedLimits, FeedMetrics, FeedParts, Feeds};
 use minqiao_doors::http::{self, Access};
 use minqiao_doors::metrics::DoorMetrics;
 use minqiao_doors::operations::{self, Health};
@@ -71,6 +72,8 @@ pub struct Hub {
     pub policy: Arc<Policy>,
     /// Answers SQL.
     pub sql: SqlService,
+    /// What departments read.
+    pub feeds: Feeds,
     /// Verifies households.
     pub verifications: Arc<Verifications>,
     /// Other hubs of the city, if there may be any.
@@ -205,6 +208,18 @@ impl Hub {
             &config.parameters(),
         )
         .context("cannot read the parameters of the rules")?;
+        let feeds = Feeds::new(FeedParts {
+            sql: sql.clone(),
+            lake: lake.clone(),
+            bus: bus.clone(),
+            store: store.clone(),
+            audit: audit.clone(),
+            vault: vault.clone(),
+            clock: clock.clone(),
+            catalogue,
+            metrics: FeedMetrics::register(&registry)?,
+            limits: FeedLimits::default(),
+        });
         let list = config.access_list();
         let access = match std::fs::exists(&list) {
             Ok(true) => AccessList::load(&list)?,
@@ -224,6 +239,7 @@ impl Hub {
             intake,
             policy,
             sql,
+            feeds,
             verifications: Arc::new(verifications),
             membership,
             access: Arc::new(access),
@@ -260,6 +276,7 @@ impl Hub {
             access: self.access.clone(),
             intake: self.intake.clone(),
             sql: self.sql.clone(),
+            feeds: self.feeds.clone(),
             verifications: self.verifications.clone(),
             store: self.store.clone(),
             audit: self.audit.clone(),
@@ -277,11 +294,15 @@ impl Hub {
         let roles = self.config.roles.clone();
         let serves = move |access| match access {
             Access::Public => true,
-            Access::Connector => roles.has(Role::Gateway),
+            Access::Connector | Access::Reader => roles.has(Role::Gateway),
             Access::User => roles.has(Role::Query),
         };
-        let router = http::router(state, self.config.limits.body_bytes_max.0, serves);
-        let doors = Task::spawn("doors", |stop| serve(public, Some(tls), router, options, stop));
+        let body_bytes_max = self.config.limits.body_bytes_max.0;
+        let doors = Task::spawn("doors", |stop| {
+            let feeds = state.feeds.clone().until(stop.clone());
+            let router = http::router(AppState { feeds, ..state }, body_bytes_max, serves);
+            serve(public, Some(tls), router, options, stop)
+        });
         health.started();
         tracing::info!(http = %http_address, operations = %operations_address, "serving");
         Ok(Running { hub: self, http: http_address, operations: operations_address, health, doors, probes, work })

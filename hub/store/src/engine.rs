@@ -280,6 +280,15 @@ impl Transaction {
         Ok(())
     }
 
+    /// Waits until no other hub is giving places to receipts, and keeps others waiting until the transaction ends: a
+    /// lock of its own beside that of the chain, of the same kind.
+    pub(crate) async fn lock_order(&mut self) -> Result<(), StoreError> {
+        if matches!(self, Self::Postgres(..)) {
+            query("SELECT pg_advisory_xact_lock('receipt_place'::regclass::oid::bigint)").execute_in(self).await?;
+        }
+        Ok(())
+    }
+
     /// Makes the changes durable.
     pub(crate) async fn commit(self) -> Result<(), StoreError> {
         match self {

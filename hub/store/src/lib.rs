@@ -5,8 +5,9 @@
 //! the vault before they arrive, details of audit records are codes and counts.
 //!
 //! Reading order: [`options`] and [`store`] (opening), `postgres` (what is asked of a server), `engine` (how every
-//! statement runs, what is tried again), `migrations`, [`receipt`] (idempotent answers), [`quarantine`], [`checkpoint`], [`report`],
-//! [`principal`], [`audit`] (the chain of evidence), [`hubs`] and [`membership`] (several hubs on one store).
+//! statement runs, what is tried again), `migrations`, [`receipt`] (idempotent answers), [`feed`] (their order),
+//! [`quarantine`], [`checkpoint`], [`report`], [`principal`], [`audit`] (the chain of evidence), [`hubs`] and [`membership`]
+//! (several hubs on one store).
 //!
 //! Invariants:
 //! - STORE-1 Whatever a method answered `Ok` for is durable.
@@ -15,11 +16,13 @@
 //! - STORE-4 The audit chain has no gap: record n holds the hash of record n-1 and is hashed itself, however many
 //!   hubs append.
 //! - STORE-5 A call whose outcome is not known says so and may be repeated; nothing is then stored twice.
+//! - STORE-6 The order of receipts is dense, and whoever has read up to a place has been shown every place before it.
 
 pub mod audit;
 pub mod checkpoint;
 mod engine;
 pub mod error;
+pub mod feed;
 pub mod hubs;
 pub mod membership;
 mod migrations;
@@ -33,6 +36,7 @@ pub mod store;
 
 pub use audit::{AuditEntry, AuditError, AuditLog, AuditOptions, AuditRecord, AuditSummary, CheckpointSigner};
 pub use error::StoreError;
+pub use feed::{ConfirmedPosition, PlacedReceipt, Providers};
 pub use hubs::Hub;
 pub use membership::{Membership, View};
 pub use options::{PostgresOptions, PostgresTls, SqliteOptions, StoreOptions};

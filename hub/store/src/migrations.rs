@@ -15,6 +15,7 @@ use sqlx::{AssertSqlSafe, SqlSafeStr as _};
 const FILES: &[(i64, &str, &str)] = &[
     (1, "initial", include_str!("../migrations/0001_initial.sql")),
     (2, "hubs", include_str!("../migrations/0002_hubs.sql")),
+    (3, "feeds", include_str!("../migrations/0003_feeds.sql")),
 ];
 
 /// For SQLite.

@@ -3,6 +3,7 @@
 use minqiao_core::{Receipt, Timestamp};
 
 use crate::engine::{Attempts, Transaction, query};
+use crate::feed::await_place;
 use crate::quarantine::insert_quarantined;
 use crate::{NewQuarantined, Store, StoreError};
 
@@ -184,7 +185,9 @@ impl Store {
             return standing(&mut transaction, *kind, receipt).await;
         }
         insert_quarantined(&mut transaction, *kind, receipt, *received_at, rejected).await?;
+        await_place(&mut transaction, *kind, receipt, *received_at).await?;
         transaction.commit().await?;
+        self.stored.send_modify(|count| *count = count.wrapping_add(1));
         Ok(Finished::New)
     }
 }
@@ -205,6 +208,6 @@ async fn standing(transaction: &mut Transaction, kind: BatchKind, receipt: &Rece
     }
 }
 
-fn read_receipt(body: &str) -> Result<Receipt, StoreError> {
+pub(crate) fn read_receipt(body: &str) -> Result<Receipt, StoreError> {
     serde_json::from_str(body).map_err(|_| StoreError::Damaged { what: "receipt" })
 }

@@ -4,11 +4,13 @@
 //! costs no busy loop; readers have their own pool and, thanks to the write-ahead log, never wait for a writer.
 //! `synchronous = FULL` syncs the log at every commit (STORE-1). PostgreSQL is in the module `postgres`.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::ConnectOptions as _;
 use sqlx::Connection as _;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use tokio::sync::watch;
 
 use crate::engine::{Pools, query};
 use crate::options::{SqliteOptions, StoreOptions};
@@ -18,6 +20,8 @@ use crate::{StoreError, migrations, postgres};
 #[derive(Debug, Clone)]
 pub struct Store {
     pub(crate) pools: Pools,
+    /// Counts receipts that this process stored.
+    pub(crate) stored: Arc<watch::Sender<u64>>,
 }
 
 impl Store {
@@ -28,7 +32,7 @@ impl Store {
             StoreOptions::Sqlite(options) => Box::pin(sqlite(options)).await?,
             StoreOptions::Postgres(options) => Box::pin(postgres::open(options)).await?,
         };
-        Ok(Self { pools })
+        Ok(Self { pools, stored: Arc::new(watch::Sender::new(0)) })
     }
 
     /// Answers when the database does; for readiness.

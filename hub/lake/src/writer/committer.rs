@@ -160,7 +160,7 @@ pub(crate) async fn positions(tables: &ItemTables, topic: &TopicInfo) -> Result<
 }
 
 /// The fence of each partition after what the table holds.
-pub(super) async fn fences(tables: &ItemTables, topic: &TopicInfo) -> Result<Vec<Fence>, LakeError> {
+pub(crate) async fn fences(tables: &ItemTables, topic: &TopicInfo) -> Result<Vec<Fence>, LakeError> {
     let mut fences = Vec::new();
     for partition in 0..topic.partitions {
         let epoch = tables.changes.transaction(&fence_id(&app_id(topic, partition))).await?;

@@ -163,6 +163,7 @@ pub(crate) fn options() -> LakeOptions {
         fold_idle: Duration::ZERO,
         sync: false,
         retention: Duration::ZERO,
+        orphan_age: Duration::ZERO,
         ..LakeOptions::default()
     }
 }

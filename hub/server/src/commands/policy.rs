@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use anyhow::{Context, bail};
 use clap::Subcommand;
-use minqiao_core::{Principal, Purpose, Role};
-use minqiao_doors::access::AccessList;
+use minqiao_core::{Principal, ProviderCode, Purpose, Role};
+use minqiao_doors::access::{AccessList, reader_of};
 use minqiao_policy::{Policy, PolicySource};
 use minqiao_schemas::Catalogue;
 
@@ -23,7 +23,8 @@ pub enum PolicyCommand {
     },
     /// What a principal sees of an item for a purpose, field by field, and which policies say so.
     Explain {
-        /// Account of the access list, or a role (`analyst`, `caseworker:371002`).
+        /// Account of the access list, a role (`analyst`, `caseworker:371002`), or a connector as it reads feeds
+        /// (`education.371002`).
         principal: String,
         /// Item code.
         item: String,
@@ -76,6 +77,10 @@ fn who(text: &str, config: &Config) -> anyhow::Result<Principal> {
         && let Some(user) = AccessList::load(&list)?.user(text)
     {
         return Ok((*user).clone());
+    }
+    // A department as its connector reads feeds: `education.371002`.
+    if let Some(code) = ProviderCode::new(text).ok().filter(|code| code.division().is_some()) {
+        return Ok(reader_of(&code));
     }
     let (role, county) = text.split_once(':').map_or((text, None), |(role, county)| (role, Some(county.to_owned())));
     let role = Role::parse(role)

@@ -4,6 +4,7 @@
 //! one); each test has a schema of its own there.
 
 mod audit;
+mod feed;
 mod hubs;
 mod lost_answers;
 mod place;

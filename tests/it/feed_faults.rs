@@ -1,0 +1,321 @@
+//! Feeds over a log that is not whole, and a reader that is killed at any moment.
+
+use std::collections::BTreeSet;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use minqiao_bus::{Bus, BusError, Capabilities, Limits, Message, Record, TopicInfo};
+use minqiao_connector_api::feed::{FeedFormat, FeedState, PageRequest};
+use minqiao_connector_api::{GatewayError, HttpGateway, HttpOptions};
+use minqiao_core::SystemClock;
+use minqiao_doors::access::{AccessFile, AccessList, UserEntry, token_digest};
+use minqiao_doors::feeds::{FeedLimits, FeedMetrics, FeedParts, Feeds};
+use minqiao_doors::http;
+use minqiao_doors::metrics::DoorMetrics;
+use minqiao_doors::serve::{ServeOptions, serve};
+use minqiao_doors::state::{AppState, UserLimit};
+use minqiao_server::hub::Hub;
+use prometheus::Registry;
+use reqwest::StatusCode;
+use serde_json::Value;
+use tokio::net::TcpListener;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::doors::row;
+use crate::feeds::{FEED, publish, read_all, sharing_world};
+
+/// What is wrong with the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fault {
+    Hole,
+    Expired,
+    Replaced,
+    Damaged,
+    Away,
+}
+
+/// A log in front of a whole one.
+#[derive(Debug)]
+struct Faulty {
+    inner: Arc<dyn Bus>,
+    fault: Fault,
+    struck: AtomicUsize,
+}
+
+impl Faulty {
+    fn strike(&self, mut records: Vec<Record>) -> Result<Vec<Record>, BusError> {
+        self.struck.fetch_add(1, Ordering::SeqCst);
+        match self.fault {
+            Fault::Hole if records.len() > 1 => drop(records.remove(0)),
+            Fault::Damaged => {
+                for record in &mut records {
+                    record.payload = record.payload.slice(..record.payload.len() / 2);
+                }
+            }
+            Fault::Replaced => return Err(BusError::TopicReplaced { topic: "minqiao.elderly_allowance".into() }),
+            Fault::Away => return Err(BusError::TimedOut { doing: "fetch", waited: Duration::from_secs(1) }),
+            _ => {}
+        }
+        Ok(records)
+    }
+}
+
+#[async_trait]
+#[deny(clippy::missing_trait_methods)]
+impl Bus for Faulty {
+    async fn ensure_topic(&self, topic: &str, partitions: u32) -> Result<TopicInfo, BusError> {
+        self.inner.ensure_topic(topic, partitions).await
+    }
+
+    async fn topics(&self) -> Result<Vec<TopicInfo>, BusError> {
+        self.inner.topics().await
+    }
+
+    async fn append(&self, topic: &str, partition: u32, messages: Vec<Message>) -> Result<Vec<u64>, BusError> {
+        self.inner.append(topic, partition, messages).await
+    }
+
+    async fn fetch(&self, topic: &str, partition: u32, from: u64, max_bytes: usize) -> Result<Vec<Record>, BusError> {
+        // Retention has taken the first two messages.
+        if self.fault == Fault::Expired && from < 2 {
+            self.struck.fetch_add(1, Ordering::SeqCst);
+            return Err(BusError::Expired { from, first: 2 });
+        }
+        let records = self.inner.fetch(topic, partition, from, max_bytes).await?;
+        self.strike(records)
+    }
+
+    async fn end_offset(&self, topic: &str, partition: u32) -> Result<u64, BusError> {
+        self.inner.end_offset(topic, partition).await
+    }
+
+    async fn wait(&self, topic: &str, partition: u32, beyond: u64, timeout: Duration) -> Result<u64, BusError> {
+        self.inner.wait(topic, partition, beyond, timeout).await
+    }
+
+    fn limits(&self) -> Limits {
+        self.inner.limits()
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        self.inner.capabilities()
+    }
+
+    async fn close(&self) -> Result<(), BusError> {
+        Ok(())
+    }
+}
+
+/// A door of the hub whose feeds read `bus`; answers its address. One user, with a token.
+async fn door(hub: &Hub, bus: Arc<dyn Bus>, stop: CancellationToken) -> String {
+    let registry = Registry::new();
+    let feeds = Feeds::new(FeedParts {
+        sql: hub.sql.clone(),
+        lake: hub.lake.clone(),
+        bus,
+        store: hub.store.clone(),
+        audit: hub.audit.clone(),
+        vault: hub.vault.clone(),
+        clock: hub.clock.clone(),
+        catalogue: hub.catalogue,
+        metrics: FeedMetrics::register(&registry).expect("names are free"),
+        limits: FeedLimits::default(),
+    });
+    let staff = UserEntry {
+        id: "staff".to_owned(),
+        role: minqiao_core::Role::Department,
+        department: Some("housing-urban-rural".to_owned()),
+        county: None,
+        token_sm3: Some(token_digest("token")),
+    };
+    let access = AccessList::resolve(AccessFile { users: vec![staff], connectors: Vec::new() }).expect("valid");
+    let state = AppState {
+        catalogue: hub.catalogue,
+        access: Arc::new(access),
+        intake: hub.intake.clone(),
+        sql: hub.sql.clone(),
+        feeds: feeds.until(stop.clone()),
+        verifications: hub.verifications.clone(),
+        store: hub.store.clone(),
+        audit: hub.audit.clone(),
+        clock: hub.clock.clone(),
+        metrics: DoorMetrics::register(&registry).expect("names are free"),
+        user_limit: Arc::new(UserLimit::per_minute(NonZeroU32::MAX)),
+    };
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = format!("http://{}", listener.local_addr().expect("bound"));
+    tokio::spawn(serve(listener, None, http::router(state, 1 << 20), ServeOptions::default(), stop));
+    address
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_is_not_whole_is_an_error_and_never_passed_over() {
+    let world = sharing_world().await;
+    for n in 0..8 {
+        let rows: Vec<Value> = (0..10).map(|k| row(n * 10 + k, "1.00")).collect();
+        publish(&world, &format!("b-{n}"), &rows).await;
+    }
+    let hub = world.running.hub.clone();
+    let client = world.anonymous();
+    let stop = CancellationToken::new();
+    let ask = async |fault: Fault, query: &str| {
+        let bus = Arc::new(Faulty { inner: hub.bus.clone(), fault, struck: AtomicUsize::new(0) });
+        let address = door(&hub, bus.clone(), stop.clone()).await;
+        let request = client.get(format!("{address}/v1/feeds/{FEED}{query}")).bearer_auth("token");
+        let response = request.header("X-Minqiao-Purpose", "exchange").send().await.expect("an answer");
+        let status = response.status();
+        assert!(bus.struck.load(Ordering::SeqCst) > 0, "{fault:?} did not strike");
+        (status, response.json::<Value>().await.expect("JSON"))
+    };
+    let whole = read_all(&world.connector("housing-urban-rural"), &world, FEED, "start", 1000).await.0;
+    assert_eq!(whole.len(), 80);
+
+    let cases = [
+        (Fault::Hole, StatusCode::INTERNAL_SERVER_ERROR, "feed_log_broken"),
+        (Fault::Replaced, StatusCode::BAD_REQUEST, "position_of_another_log"),
+        (Fault::Away, StatusCode::SERVICE_UNAVAILABLE, "bus_timed_out"),
+    ];
+    for (fault, status, code) in cases {
+        let (answered, problem) = ask(fault, "?after=start").await;
+        assert_eq!((answered, problem["code"].as_str()), (status, Some(code)), "{fault:?}: {problem}");
+    }
+    let (answered, problem) = ask(Fault::Damaged, "?after=start").await;
+    assert!(answered.is_server_error() && problem["rows"].is_null(), "{problem}");
+
+    // What retention took is not at the start any more; a position that is still there, is gone.
+    let first =
+        hub.bus.topics().await.expect("topics").into_iter().find(|topic| topic.name.ends_with("elderly_allowance"));
+    let log = first.expect("a topic").id.to_string();
+    let position = serde_json::json!({"feed": FEED, "log": log, "next": [[0, 0], [0, 0]], "turn": 0});
+    let position: minqiao_doors::feeds::Position = serde_json::from_value(position).expect("a position");
+    let position = position.seal(&hub.vault.sealer()).expect("sealed");
+    let (answered, problem) = ask(Fault::Expired, &format!("?after={position}")).await;
+    assert_eq!((answered, problem["code"].as_str()), (StatusCode::PRECONDITION_FAILED, Some("position_gone")));
+    let (answered, page) = ask(Fault::Expired, "?after=start&limit=1000").await;
+    let left = page["rows"].as_array().map_or(0, Vec::len);
+    assert!(answered.is_success() && (1..80).contains(&left), "{answered} {left}");
+    stop.cancel();
+    drop(hub);
+    world.stop().await;
+}
+
+/// Where the reader is killed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Killed {
+    BeforeWriting,
+    BeforeCounting,
+    BeforeConfirming,
+    Never,
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reader_that_is_killed_at_any_moment_has_every_row_once() {
+    let world = sharing_world().await;
+    let player = world.cast.connectors.iter().find(|p| p.department == "housing-urban-rural").expect("a department");
+    let url = format!("https://localhost:{}", world.running.http.port());
+    let options = HttpOptions::new(url, &world.cast.authority, &player.pair.certificate, &player.pair.key);
+    let options = HttpOptions { retry_for: Duration::from_secs(10), ..options };
+    let hub = HttpGateway::new(options, Arc::new(SystemClock::new())).expect("a client");
+    let (state_folder, files) = (world.folder.path().join("state"), world.folder.path().join("files"));
+    let schedule = [Killed::BeforeCounting, Killed::Never, Killed::BeforeWriting, Killed::BeforeConfirming];
+    let mut published = 0;
+    for turn in 0..40 {
+        if turn % 2 == 0 && published < 150 {
+            let rows: Vec<Value> = (0..10).map(|n| row(published + n, "1.00")).collect();
+            publish(&world, &format!("b-{turn}"), &rows).await;
+            published += 10;
+        }
+        // A life of the program: one page, as far as it gets.
+        let killed = schedule[turn % schedule.len()];
+        let mut state = FeedState::open(&state_folder, FEED).expect("opens");
+        let after = state.position().unwrap_or("start").to_owned();
+        let (limit, wait, format) = (7, Duration::ZERO, FeedFormat::Ndjson);
+        let request = PageRequest { feed: FEED, purpose: "exchange", after: &after, limit, wait, format };
+        let page = hub.feed_page(&request).await.expect("a page");
+        if killed == Killed::BeforeWriting || page.rows == 0 {
+            continue;
+        }
+        let name = state.page_name(&after, format);
+        state.write_page(&files, &name, &page.body).expect("written");
+        if killed == Killed::BeforeCounting {
+            continue;
+        }
+        state.advance(&page.position).expect("kept");
+        if killed == Killed::Never {
+            hub.confirm_position(FEED, "exchange", &page.position).await.expect("told");
+        }
+    }
+    // The last life goes on to the end.
+    let mut state = FeedState::open(&state_folder, FEED).expect("opens");
+    loop {
+        let after = state.position().unwrap_or("start").to_owned();
+        let format = FeedFormat::Ndjson;
+        let request =
+            PageRequest { feed: FEED, purpose: "exchange", after: &after, limit: 50, wait: Duration::ZERO, format };
+        let page = hub.feed_page(&request).await.expect("a page");
+        if page.rows == 0 && !page.more {
+            break;
+        }
+        state.write_page(&files, &state.page_name(&after, format), &page.body).expect("written");
+        state.advance(&page.position).expect("kept");
+    }
+    let mut records = Vec::new();
+    for file in std::fs::read_dir(&files).expect("files") {
+        let text = std::fs::read_to_string(file.expect("a file").path()).expect("text");
+        records.extend(text.lines().map(|line| {
+            let row: Value = serde_json::from_str(line).expect("JSON");
+            row["_record"].as_str().expect("text").to_owned()
+        }));
+    }
+    assert_eq!(records.len(), published as usize, "no row twice");
+    assert_eq!(records.iter().collect::<BTreeSet<_>>().len(), published as usize, "none lost");
+
+    let missing = hub.feeds("exchange").await.expect("a list");
+    assert_eq!(missing.not_built[0].feed, "alerts");
+    let alerts = PageRequest {
+        feed: "alerts",
+        purpose: "exchange",
+        after: "start",
+        limit: 1,
+        wait: Duration::ZERO,
+        format: FeedFormat::Csv,
+    };
+    let refused = hub.feed_page(&alerts).await.expect_err("not built");
+    assert!(
+        matches!(&refused, GatewayError::Refused { code, detail, .. } if code == "feed_not_built" && detail.contains("预警"))
+    );
+    world.stop().await;
+}
+
+/// Not a benchmark, only a bound: many readers that wait cost little, and are woken together.
+#[tokio::test(flavor = "multi_thread")]
+async fn many_waiting_readers_are_woken_together() {
+    let world = sharing_world().await;
+    publish(&world, "b-0", &[row(0, "1.00")]).await;
+    let reader = world.connector("housing-urban-rural");
+    let waits: Vec<_> = (0..8)
+        .map(|_| {
+            let url = world.url(&format!("/v1/feeds/{FEED}?after=now&wait=30s"));
+            let request = reader.get(url).header("X-Minqiao-Purpose", "exchange");
+            tokio::spawn(async move {
+                let page: Value = request.send().await.expect("an answer").json().await.expect("JSON");
+                (page["row_count"].clone(), Instant::now())
+            })
+        })
+        .collect();
+    tokio::time::sleep(Duration::from_millis(800)).await;
+    publish(&world, "b-1", &[row(1, "1.00")]).await;
+    let published = Instant::now();
+    for wait in waits {
+        let (rows, at) = wait.await.expect("no panic");
+        assert_eq!(rows, 1);
+        let late = at.saturating_duration_since(published);
+        println!("woken after {late:?}");
+        assert!(late < Duration::from_secs(5));
+    }
+    world.stop().await;
+}
