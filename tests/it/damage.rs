@@ -30,6 +30,7 @@ fn message(number: u64, payload: Bytes) -> Message {
         batch_id: format!("b{number}"),
         provider: "housing-urban-rural.371002".to_owned(),
         span: Span { first_row: 0, rows: 1 },
+        epoch: 0,
     };
     Message { headers, payload }
 }

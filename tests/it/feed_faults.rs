@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use minqiao_bus::api::topic_of;
 use minqiao_bus::{Bus, BusError, Capabilities, Limits, Message, Record, TopicInfo};
 use minqiao_connector_api::feed::{FeedFormat, FeedState, PageRequest};
 use minqiao_connector_api::{GatewayError, HttpGateway, HttpOptions};
@@ -148,7 +149,7 @@ async fn door(hub: &Hub, bus: Arc<dyn Bus>, stop: CancellationToken) -> String {
     };
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = format!("http://{}", listener.local_addr().expect("bound"));
-    tokio::spawn(serve(listener, None, http::router(state, 1 << 20), ServeOptions::default(), stop));
+    tokio::spawn(serve(listener, None, http::router(state, 1 << 20, |_| true), ServeOptions::default(), stop));
     address
 }
 
@@ -190,7 +191,7 @@ async fn a_log_that_is_not_whole_is_an_error_and_never_passed_over() {
     let first =
         hub.bus.topics().await.expect("topics").into_iter().find(|topic| topic.name.ends_with("elderly_allowance"));
     let log = first.expect("a topic").id.to_string();
-    let position = serde_json::json!({"feed": FEED, "log": log, "next": [[0, 0], [0, 0]], "turn": 0});
+    let position = serde_json::json!({"feed": FEED, "log": log, "next": [[0, 0, 0], [0, 0, 0]], "turn": 0});
     let position: minqiao_doors::feeds::Position = serde_json::from_value(position).expect("a position");
     let position = position.seal(&hub.vault.sealer()).expect("sealed");
     let (answered, problem) = ask(Fault::Expired, &format!("?after={position}")).await;
@@ -200,6 +201,48 @@ async fn a_log_that_is_not_whole_is_an_error_and_never_passed_over() {
     assert!(answered.is_success() && (1..80).contains(&left), "{answered} {left}");
     stop.cancel();
     drop(hub);
+    world.stop().await;
+}
+
+/// What a hub appended that was taken for dead counts for nobody (BUS-7), wherever a reader begins.
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_that_land_after_the_next_turn_began_are_not_shown() {
+    let world = sharing_world().await;
+    publish(&world, "b-1", &(0..10).map(|n| row(n, "1.00")).collect::<Vec<_>>()).await;
+    let bus = world.running.hub.bus.clone();
+    let topic = topic_of("elderly_allowance");
+    let client = world.connector("housing-urban-rural");
+    let mut stored = Vec::new();
+    for partition in 0..2u32 {
+        let first = bus.fetch(&topic, partition, 0, 1 << 20).await.expect("read").remove(0);
+        stored.push((partition, Message { headers: first.headers, payload: first.payload }));
+    }
+    let rows_of_one: usize = stored.iter().map(|(_, message)| message.headers.span.rows as usize).sum();
+    let append = async |batch: &str, epoch: u64, marks: bool| {
+        for (partition, message) in &stored {
+            let mut message = message.clone();
+            message.headers.batch_id = batch.to_owned();
+            message.headers.epoch = epoch;
+            if marks {
+                message.headers.span.rows = 0;
+                message.payload = bytes::Bytes::new();
+            }
+            bus.append(&topic, *partition, vec![message]).await.expect("appended");
+        }
+    };
+    append("mark", 2, true).await;
+    append("late", 1, false).await;
+    append("in turn", 2, false).await;
+    append("later", 1, false).await;
+    let (all, last) = read_all(&client, &world, FEED, "start", 3).await;
+    assert_eq!(all.len(), 2 * rows_of_one, "the first batch and the one of the turn");
+    // From the end of then and from the end of now: whoever comes later knows which turn it is.
+    append("once more", 1, false).await;
+    assert!(read_all(&client, &world, FEED, &last, 3).await.0.is_empty());
+    let now = read_all(&client, &world, FEED, "now", 3).await.1;
+    append("and again", 1, false).await;
+    append("of the turn", 2, false).await;
+    assert_eq!(read_all(&client, &world, FEED, &now, 3).await.0.len(), rows_of_one);
     world.stop().await;
 }
 
