@@ -216,6 +216,10 @@ async fn hubs_that_share_a_city_are_killed_and_nothing_is_lost_or_doubled() {
     println!("killed {killed:?}, {during_ingest} times during the ingest");
     assert!(during_ingest >= 3, "only {during_ingest} kills struck during the ingest: the city is too small");
     balancer.abort();
+    for hub in &mut cluster.hubs {
+        let ended = hub.child.try_wait().expect("a process");
+        assert!(ended.is_none(), "{} ended by itself: {ended:?}", hub.name);
+    }
 
     let rows = truth::compare_rows(&city, &reports).expect("a truth");
     assert_eq!(rows.truth.rows_disagree, 0, "{:?}", rows.examples);

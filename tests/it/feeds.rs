@@ -577,18 +577,18 @@ async fn a_position_is_checked_and_never_read_as_another_one() {
     };
     let topic = hub.bus.topics().await.expect("topics").into_iter().find(|t| t.name.ends_with(ITEM)).expect("a topic");
     let of_topic = |log: &str, next: Value| forged(json!({"feed": FEED, "log": log, "next": next, "turn": 0}));
-    let other_log = of_topic("00000000-0000-0000-0000-000000000000", json!([[0, 0], [0, 0]]));
+    let other_log = of_topic("00000000-0000-0000-0000-000000000000", json!([[0, 0, 0], [0, 0, 0]]));
     assert_eq!(refused(&education, FEED, &format!("?after={other_log}")).await, bad("position_of_another_log"));
-    let fewer = of_topic(&topic.id.to_string(), json!([[0, 0]]));
+    let fewer = of_topic(&topic.id.to_string(), json!([[0, 0, 0]]));
     assert_eq!(refused(&education, FEED, &format!("?after={fewer}")).await, bad("position_of_another_log"));
     let gone = (StatusCode::PRECONDITION_FAILED, "position_gone".to_owned());
-    for next in [json!([[1000, 0], [0, 0]]), json!([[0, 4000], [0, 4000]])] {
+    for next in [json!([[1000, 0, 0], [0, 0, 0]]), json!([[0, 4000, 0], [0, 4000, 0]])] {
         let ahead = of_topic(&topic.id.to_string(), next);
         assert_eq!(refused(&education, FEED, &format!("?after={ahead}")).await, gone);
     }
     let order = hub.store.receipt_order().await.expect("named");
     let of_order =
-        |log: &str, place: u64| forged(json!({"feed": "receipts", "log": log, "next": [[place, 0]], "turn": 0}));
+        |log: &str, place: u64| forged(json!({"feed": "receipts", "log": log, "next": [[place, 0, 0]], "turn": 0}));
     assert_eq!(
         refused(&civil, "receipts", &format!("?after={}", of_order("x", 0))).await,
         bad("position_of_another_log")

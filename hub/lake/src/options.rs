@@ -34,7 +34,7 @@ impl Location {
 
     /// Names this lake among all lakes: drawn by whoever asks first, kept beside the tables.
     pub async fn identity(&self) -> Result<String, LakeError> {
-        let url = deltalake_core::ensure_table_uri(&self.url).map_err(|e| LakeError::Location(Box::new(e)))?;
+        let url = url::Url::parse(&self.url).map_err(|e| LakeError::Location(Box::new(e)))?;
         let path = StorePath::from_url_path(url.path()).map_err(|e| LakeError::Location(Box::new(e)))?;
         let path = path.join("_minqiao_lake");
         let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };

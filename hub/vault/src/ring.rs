@@ -137,8 +137,8 @@ impl RingStore {
         }
         check_mode(&self.dir, ".", "0700")?;
         if !self.dir.join(RING_FILE).try_exists().map_err(io(RING_FILE))? {
-            let _lock = self.lock()?;
-            // Another process may have made it while this one waited for the directory.
+            let _lock = self.lock_in_turn()?;
+            // Another process may have made it while this one waited.
             if !self.dir.join(RING_FILE).try_exists().map_err(io(RING_FILE))? {
                 self.create(suite)?;
             }
@@ -265,16 +265,22 @@ impl RingStore {
         File::open(&self.dir).and_then(|dir| dir.sync_all()).map_err(io("."))
     }
 
+    /// Waits while another process makes the ring, which takes milliseconds: hubs of a city may start at once.
+    fn lock_in_turn(&self) -> Result<File, VaultError> {
+        let file = self.lock_file()?;
+        file.lock().map_err(io(LOCK_FILE))?;
+        Ok(file)
+    }
+
+    fn lock_file(&self) -> Result<File, VaultError> {
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(false).mode(0o600);
+        options.open(self.dir.join(LOCK_FILE)).map_err(io(LOCK_FILE))
+    }
+
     /// Held until dropped; the system releases it when the process dies.
     fn lock(&self) -> Result<File, VaultError> {
-        let path = self.dir.join(LOCK_FILE);
-        let file = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(path)
-            .map_err(io(LOCK_FILE))?;
+        let file = self.lock_file()?;
         match file.try_lock() {
             Ok(()) => Ok(file),
             Err(fs::TryLockError::WouldBlock) => Err(VaultError::RotatedElsewhere),

@@ -132,7 +132,7 @@ async fn receipts_of_before_the_order_are_in_it(place: Place) {
     for table in ["receipt_unplaced", "receipt_place", "receipt_order", "feed_position"] {
         place.change(&format!("DROP TABLE {table}")).await;
     }
-    place.change("DELETE FROM _sqlx_migrations WHERE version = 2").await;
+    place.change("DELETE FROM _sqlx_migrations WHERE version = 3").await;
     let store = place.open().await;
     assert_eq!(store.receipts_after(&one("education.371002"), 0, 10).await.expect("read").len(), 5);
 }
