@@ -33,6 +33,9 @@ impl std::fmt::Debug for Topics {
     }
 }
 
+/// A question that went to a broker which has just died is never answered: it is asked again within the same time.
+const ASKED_TIMES: u32 = 4;
+
 impl Topics {
     pub(crate) fn new(options: &KafkaOptions, listener: Listener) -> Result<Self, BusError> {
         let admin = AdminClient::from_config_and_context(&options.admin()?, listener).map_err(|e| unusable(&e))?;
@@ -90,7 +93,17 @@ impl Topics {
         let admin = Arc::clone(&self.admin);
         blocking(move || {
             let names: Vec<&str> = names.iter().map(String::as_str).collect();
-            describe(admin.inner(), &names, within).map_err(|code| failure("describe topics", within, code))
+            let ask = || describe(admin.inner(), &names, within / ASKED_TIMES);
+            let late = |answer: &Result<_, RDKafkaErrorCode>| {
+                matches!(answer, Err(RDKafkaErrorCode::OperationTimedOut | RDKafkaErrorCode::RequestTimedOut))
+            };
+            let mut answer = ask();
+            for _ in 1..ASKED_TIMES {
+                if late(&answer) {
+                    answer = ask();
+                }
+            }
+            answer.map_err(|code| failure("describe topics", within, code))
         })
         .await
     }

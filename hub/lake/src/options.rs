@@ -34,9 +34,8 @@ impl Location {
 
     /// Names this lake among all lakes: drawn by whoever asks first, kept beside the tables.
     pub async fn identity(&self) -> Result<String, LakeError> {
-        let url = url::Url::parse(&self.url).map_err(|e| LakeError::Location(Box::new(e)))?;
-        let path = StorePath::from_url_path(url.path()).map_err(|e| LakeError::Location(Box::new(e)))?;
-        let path = path.join("_minqiao_lake");
+        let prefix = self.prefix().ok_or_else(|| LakeError::Location("its address is not a URL".into()))?;
+        let path = prefix.join("_minqiao_lake");
         let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
         let drawn = PutPayload::from(uuid::Uuid::new_v4().to_string());
         match self.store.put_opts(&path, drawn, options).await {
@@ -61,8 +60,8 @@ impl Location {
     }
 
     /// The lake's path in its store.
-    pub fn prefix(&self) -> Option<object_store::path::Path> {
-        object_store::path::Path::from_url_path(url::Url::parse(&self.url).ok()?.path()).ok()
+    pub fn prefix(&self) -> Option<StorePath> {
+        StorePath::from_url_path(url::Url::parse(&self.url).ok()?.path()).ok()
     }
 }
 
