@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Child;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -20,7 +20,7 @@ use minqiao_tests::Schedule;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::crash::{free_port, program};
+use crate::crash::{free_port, serve};
 
 const KILLS: usize = 8;
 /// What runs: name and roles.
@@ -101,19 +101,7 @@ impl Cluster {
 
     fn spawn(&self, name: &'static str, roles: &str) -> Running {
         let config = self.config(name, roles);
-        let file = self.folder.join(format!("{name}.toml"));
-        std::fs::write(&file, config.effective()).expect("written");
-        let log = self.folder.join(format!("{name}.log"));
-        let log = std::fs::File::options().create(true).append(true).open(log).expect("a log file");
-        let child = Command::new(program())
-            .arg("--config")
-            .arg(&file)
-            .arg("serve")
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(log)
-            .spawn()
-            .expect("the hub starts");
+        let child = serve(&config, &self.folder.join(format!("{name}.log")));
         Running { name, port: config.http.listen.port(), child }
     }
 

@@ -2,8 +2,8 @@
 //! `LAKE-1`). The schedule follows from a seed, which is printed; `MINQIAO_TEST_SEED` repeats one.
 
 use std::net::TcpListener;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::path::Path;
+use std::process::{Child, Command};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -18,28 +18,11 @@ use minqiao_tests::Schedule;
 
 const KILLS: usize = 10;
 
-/// The program, built beside this test.
-pub(crate) fn program() -> PathBuf {
-    let test = std::env::current_exe().expect("the test's own path");
-    let folder = test.parent().and_then(Path::parent).expect("target/<profile>/deps");
-    let program = folder.join("minqiao");
-    assert!(program.is_file(), "build the program first: cargo build --release -p minqiao-server");
-    program
-}
-
-fn serve(config: &Config, log: &Path) -> Child {
-    let log = std::fs::File::options().create(true).append(true).open(log).expect("a log file");
-    Command::new(program())
-        .arg("--data")
-        .arg(&config.data_dir)
-        .arg("serve")
-        .env("MINQIAO__HTTP__LISTEN", config.http.listen.to_string())
-        .env("MINQIAO__OPERATIONS__LISTEN", config.operations.listen.to_string())
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(log)
-        .spawn()
-        .expect("the hub starts")
+/// A hub of this configuration, which is written beside its log.
+pub(crate) fn serve(config: &Config, log: &Path) -> Child {
+    let file = log.with_extension("toml");
+    std::fs::write(&file, config.effective()).expect("written");
+    minqiao_tests::hub::serve(&file, log, []).expect("the hub starts")
 }
 
 pub(crate) fn free_port() -> u16 {
@@ -123,7 +106,7 @@ async fn stored_is_what_was_accepted(config: Config, reports: &[RunReport]) {
 
 /// `minqiao bus inspect` tells positions and headers, and that the lake lacks nothing.
 fn every_message_is_in_the_lake(config: &Config) {
-    let told = Command::new(program())
+    let told = Command::new(minqiao_tests::hub::program().expect("the program"))
         .arg("--data")
         .arg(&config.data_dir)
         .args(["bus", "inspect", "--headers", "1"])

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use minqiao_bus::api::topic_of;
-use minqiao_bus::{Bus, BusError, Capabilities, Limits, Message, Record, TopicInfo};
+use minqiao_bus::{Bus, BusError, Call, Intercepted, Interceptor, Message, Record};
 use minqiao_connector_api::feed::{FeedFormat, FeedState, PageRequest};
 use minqiao_connector_api::{GatewayError, HttpGateway, HttpOptions};
 use minqiao_core::SystemClock;
@@ -39,16 +39,27 @@ enum Fault {
     Away,
 }
 
-/// A log in front of a whole one.
+/// What stands in front of a whole log.
 #[derive(Debug)]
 struct Faulty {
-    inner: Arc<dyn Bus>,
     fault: Fault,
     struck: AtomicUsize,
 }
 
-impl Faulty {
-    fn strike(&self, mut records: Vec<Record>) -> Result<Vec<Record>, BusError> {
+#[async_trait]
+impl Interceptor for Faulty {
+    async fn before(&self, call: Call<'_>) -> Result<(), BusError> {
+        match call {
+            // Retention has taken the first two messages.
+            Call::Fetch(from) if self.fault == Fault::Expired && from < 2 => {
+                self.struck.fetch_add(1, Ordering::SeqCst);
+                Err(BusError::Expired { from, first: 2 })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn fetched(&self, mut records: Vec<Record>) -> Result<Vec<Record>, BusError> {
         self.struck.fetch_add(1, Ordering::SeqCst);
         match self.fault {
             Fault::Hole if records.len() > 1 => drop(records.remove(0)),
@@ -62,52 +73,6 @@ impl Faulty {
             _ => {}
         }
         Ok(records)
-    }
-}
-
-#[async_trait]
-#[deny(clippy::missing_trait_methods)]
-impl Bus for Faulty {
-    async fn ensure_topic(&self, topic: &str, partitions: u32) -> Result<TopicInfo, BusError> {
-        self.inner.ensure_topic(topic, partitions).await
-    }
-
-    async fn topics(&self) -> Result<Vec<TopicInfo>, BusError> {
-        self.inner.topics().await
-    }
-
-    async fn append(&self, topic: &str, partition: u32, messages: Vec<Message>) -> Result<Vec<u64>, BusError> {
-        self.inner.append(topic, partition, messages).await
-    }
-
-    async fn fetch(&self, topic: &str, partition: u32, from: u64, max_bytes: usize) -> Result<Vec<Record>, BusError> {
-        // Retention has taken the first two messages.
-        if self.fault == Fault::Expired && from < 2 {
-            self.struck.fetch_add(1, Ordering::SeqCst);
-            return Err(BusError::Expired { from, first: 2 });
-        }
-        let records = self.inner.fetch(topic, partition, from, max_bytes).await?;
-        self.strike(records)
-    }
-
-    async fn end_offset(&self, topic: &str, partition: u32) -> Result<u64, BusError> {
-        self.inner.end_offset(topic, partition).await
-    }
-
-    async fn wait(&self, topic: &str, partition: u32, beyond: u64, timeout: Duration) -> Result<u64, BusError> {
-        self.inner.wait(topic, partition, beyond, timeout).await
-    }
-
-    fn limits(&self) -> Limits {
-        self.inner.limits()
-    }
-
-    fn capabilities(&self) -> Capabilities {
-        self.inner.capabilities()
-    }
-
-    async fn close(&self) -> Result<(), BusError> {
-        Ok(())
     }
 }
 
@@ -164,12 +129,13 @@ async fn a_log_that_is_not_whole_is_an_error_and_never_passed_over() {
     let client = world.anonymous();
     let stop = CancellationToken::new();
     let ask = async |fault: Fault, query: &str| {
-        let bus = Arc::new(Faulty { inner: hub.bus.clone(), fault, struck: AtomicUsize::new(0) });
-        let address = door(&hub, bus.clone(), stop.clone()).await;
+        let faulty = Arc::new(Faulty { fault, struck: AtomicUsize::new(0) });
+        let bus = Intercepted::new(hub.bus.clone(), Arc::clone(&faulty) as Arc<dyn Interceptor>);
+        let address = door(&hub, Arc::new(bus), stop.clone()).await;
         let request = client.get(format!("{address}/v1/feeds/{FEED}{query}")).bearer_auth("token");
         let response = request.header("X-Minqiao-Purpose", "exchange").send().await.expect("an answer");
         let status = response.status();
-        assert!(bus.struck.load(Ordering::SeqCst) > 0, "{fault:?} did not strike");
+        assert!(faulty.struck.load(Ordering::SeqCst) > 0, "{fault:?} did not strike");
         (status, response.json::<Value>().await.expect("JSON"))
     };
     let whole = read_all(&world.connector("housing-urban-rural"), &world, FEED, "start", 1000).await.0;

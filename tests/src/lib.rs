@@ -1,5 +1,6 @@
 //! What end-to-end tests, fault schedules and benchmarks share. The tests themselves are in `it/`.
 
+pub mod hub;
 pub mod kafka;
 pub mod s3;
 pub mod schedule;

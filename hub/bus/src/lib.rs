@@ -6,7 +6,7 @@
 //! is the engine of clusters. Every engine passes [`contract`].
 //!
 //! Reading order: [`message`] (what travels), [`api`] (the seam), [`embedded`], [`memory`],
-//! [`namespace`] (several hubs on one cluster), [`fence`] (several hubs in one topic), [`contract`].
+//! [`intercepted`] (a bus that fails on purpose, for tests of other crates), [`namespace`] (several hubs on one cluster), [`fence`] (several hubs in one topic), [`contract`].
 //!
 //! Left out on purpose: consumer groups and stored consumer positions. The lake stores the position of what it
 //! contains (architecture D3), so a position kept here could only disagree with it.
@@ -15,6 +15,7 @@ pub mod api;
 pub mod contract;
 pub mod embedded;
 pub mod fence;
+pub mod intercepted;
 pub mod memory;
 pub mod message;
 pub mod namespace;
@@ -22,6 +23,7 @@ pub mod namespace;
 pub use api::{Bus, BusError, Capabilities, Difference, Limits, TopicInfo};
 pub use embedded::{EmbeddedBus, EmbeddedOptions};
 pub use fence::Fence;
+pub use intercepted::{Call, Intercepted, Interceptor};
 pub use memory::MemoryBus;
 pub use message::{Headers, Message, Record, Span};
 pub use namespace::Namespaced;

@@ -2,7 +2,7 @@
 //! back after kill -9 with a long log.
 
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Child;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -192,20 +192,9 @@ struct Process(Child);
 
 impl Process {
     fn start(config: &Config, folder: &Path) -> anyhow::Result<Self> {
-        let program = std::env::current_exe()?.with_file_name("minqiao");
-        ensure!(program.is_file(), "build the program first: cargo build --release -p minqiao-server");
-        let log = std::fs::File::options().create(true).append(true).open(folder.join("hub.log"))?;
-        let child = Command::new(program)
-            .arg("--data")
-            .arg(&config.data_dir)
-            .arg("serve")
-            .env("MINQIAO__HTTP__LISTEN", config.http.listen.to_string())
-            .env("MINQIAO__OPERATIONS__LISTEN", config.operations.listen.to_string())
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(log)
-            .spawn()?;
-        Ok(Self(child))
+        let file = folder.join("hub.toml");
+        std::fs::write(&file, config.effective())?;
+        Ok(Self(minqiao_tests::hub::serve(&file, &folder.join("hub.log"), [])?))
     }
 
     /// Waits until it says that it is ready; answers how many messages the lake is behind then.

@@ -1,8 +1,7 @@
 //! The hub that faults strike, as a process of its own.
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +13,6 @@ use crate::shim::Shim;
 /// A hub as a process of its own.
 #[derive(Debug)]
 pub(crate) struct HubProcess {
-    program: PathBuf,
     config: PathBuf,
     log: PathBuf,
     probe: String,
@@ -25,27 +23,14 @@ pub(crate) struct HubProcess {
 impl HubProcess {
     /// Of the program beside this one, with the configuration in `folder`.
     pub(crate) fn new(config: &Config, folder: &Path, shim: Arc<Shim>) -> anyhow::Result<Self> {
-        let own = std::env::current_exe()?;
-        let program = own.parent().context("a folder")?.join("minqiao");
-        ensure!(program.is_file(), "build the program first: cargo build --release -p minqiao-server");
         let file = folder.join("minqiao.toml");
         std::fs::write(&file, config.effective())?;
         let probe = format!("http://{}/readyz", config.operations.listen);
-        Ok(Self { program, config: file, log: folder.join("hub.log"), probe, shim, child: None })
+        Ok(Self { config: file, log: folder.join("hub.log"), probe, shim, child: None })
     }
 
     pub(crate) fn start(&mut self) -> anyhow::Result<()> {
-        let log = File::options().create(true).append(true).open(&self.log)?;
-        let child = Command::new(&self.program)
-            .arg("--config")
-            .arg(&self.config)
-            .arg("serve")
-            .envs(self.shim.environment())
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(log)
-            .spawn()?;
-        self.child = Some(child);
+        self.child = Some(minqiao_tests::hub::serve(&self.config, &self.log, self.shim.environment())?);
         Ok(())
     }
 

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use self::faulty::Faulty;
 use arrow::array::{Array, ArrayRef, DictionaryArray, RecordBatch, StringArray};
 use arrow::datatypes::{Field, Int32Type, Schema};
 use bytes::Bytes;
+use minqiao_bus::{Bus, BusError, Intercepted, Interceptor};
 use minqiao_core::{Kind, KindOf, Outcome, ProviderCode};
 use minqiao_intake::{Format, IntakeError, IntakeLimits, IntakeOptions};
 use minqiao_schemas::check::SchemaMismatch;
@@ -443,13 +443,12 @@ async fn known_versions_are_rebuilt_from_the_bus() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_append_that_is_reported_failed_is_not_repeated() {
     let dir = dir();
-    let fail = Arc::new(AtomicBool::new(true));
-    let wrap = |bus| Arc::new(Faulty { bus, fail: Arc::clone(&fail) }) as Arc<dyn minqiao_bus::Bus>;
-    let hub = Hub::open_with(dir.path(), IntakeOptions::default(), wrap).await;
+    let faulty = Arc::new(Faulty(AtomicBool::new(true)));
+    let hub = Hub::open_with(dir.path(), IntakeOptions::default(), |bus| faulty.on(bus)).await;
     let rows = deposits(0..200);
     let failed = hub.send_rows("a", &rows).await;
     assert!(matches!(failed, Err(IntakeError::Bus(_))), "{failed:?}");
-    assert!(!fail.load(Ordering::SeqCst), "the fault fired");
+    assert!(!faulty.0.load(Ordering::SeqCst), "the fault fired");
     assert!(!hub.on_bus(ITEM).await.is_empty(), "some of it landed");
     let receipt = hub.send_rows("a", &rows).await.expect("taken");
     assert_eq!((receipt.accepted, receipt.duplicate), (200, 0));
@@ -464,10 +463,8 @@ async fn an_append_that_is_reported_failed_is_not_repeated() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_id_that_was_used_for_lost_content_is_a_conflict() {
     let dir = dir();
-    let fail = Arc::new(AtomicBool::new(true));
-    let wrap = |bus| Arc::new(Faulty { bus, fail: Arc::clone(&fail) }) as Arc<dyn minqiao_bus::Bus>;
     let options = IntakeOptions { partitions: 1, ..IntakeOptions::default() };
-    let hub = Hub::open_with(dir.path(), options, wrap).await;
+    let hub = Hub::open_with(dir.path(), options, |bus| Arc::new(Faulty(AtomicBool::new(true))).on(bus)).await;
     assert!(hub.send_rows("a", &deposits(0..5)).await.is_err());
     let other = hub.send_rows("a", &deposits(5..10)).await;
     assert!(matches!(other, Err(IntakeError::BatchConflict { .. })), "{other:?}");
@@ -476,97 +473,19 @@ async fn an_id_that_was_used_for_lost_content_is_a_conflict() {
     assert_eq!(hub.on_bus(ITEM).await.len(), 10);
 }
 
-mod faulty {
-    //! A bus whose first append lands and is reported as failed.
+/// The first append lands and is reported as failed.
+#[derive(Debug)]
+struct Faulty(AtomicBool);
 
-    use std::future::Future;
-    use std::pin::Pin;
-    use std::sync::Arc;
-    use std::sync::atomic::{AtomicBool, Ordering};
-    use std::time::Duration;
-
-    use minqiao_bus::{Bus, BusError, Capabilities, Limits, Message, Record, TopicInfo};
-
-    #[derive(Debug)]
-    pub(crate) struct Faulty {
-        pub(crate) bus: Arc<dyn Bus>,
-        pub(crate) fail: Arc<AtomicBool>,
+impl Faulty {
+    fn on(self: &Arc<Self>, bus: Arc<dyn Bus>) -> Arc<dyn Bus> {
+        Arc::new(Intercepted::new(bus, Arc::clone(self) as Arc<dyn Interceptor>))
     }
+}
 
-    type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, BusError>> + Send + 'a>>;
-
-    impl Bus for Faulty {
-        fn ensure_topic<'a: 'c, 'b: 'c, 'c>(&'a self, topic: &'b str, partitions: u32) -> Answer<'c, TopicInfo>
-        where
-            Self: 'c,
-        {
-            self.bus.ensure_topic(topic, partitions)
-        }
-        fn topics<'a: 'c, 'c>(&'a self) -> Answer<'c, Vec<TopicInfo>>
-        where
-            Self: 'c,
-        {
-            self.bus.topics()
-        }
-        fn append<'a: 'c, 'b: 'c, 'c>(
-            &'a self,
-            topic: &'b str,
-            partition: u32,
-            messages: Vec<Message>,
-        ) -> Answer<'c, Vec<u64>>
-        where
-            Self: 'c,
-        {
-            Box::pin(async move {
-                let positions = self.bus.append(topic, partition, messages).await?;
-                if self.fail.swap(false, Ordering::SeqCst) {
-                    return Err(BusError::Storage("the answer got lost".into()));
-                }
-                Ok(positions)
-            })
-        }
-        fn fetch<'a: 'c, 'b: 'c, 'c>(
-            &'a self,
-            topic: &'b str,
-            partition: u32,
-            from: u64,
-            max_bytes: usize,
-        ) -> Answer<'c, Vec<Record>>
-        where
-            Self: 'c,
-        {
-            self.bus.fetch(topic, partition, from, max_bytes)
-        }
-        fn end_offset<'a: 'c, 'b: 'c, 'c>(&'a self, topic: &'b str, partition: u32) -> Answer<'c, u64>
-        where
-            Self: 'c,
-        {
-            self.bus.end_offset(topic, partition)
-        }
-        fn wait<'a: 'c, 'b: 'c, 'c>(
-            &'a self,
-            topic: &'b str,
-            partition: u32,
-            beyond: u64,
-            timeout: Duration,
-        ) -> Answer<'c, u64>
-        where
-            Self: 'c,
-        {
-            self.bus.wait(topic, partition, beyond, timeout)
-        }
-        fn limits(&self) -> Limits {
-            self.bus.limits()
-        }
-        fn capabilities(&self) -> Capabilities {
-            self.bus.capabilities()
-        }
-        fn close<'a: 'c, 'c>(&'a self) -> Answer<'c, ()>
-        where
-            Self: 'c,
-        {
-            self.bus.close()
-        }
+impl Interceptor for Faulty {
+    fn appended(&self) -> Result<(), BusError> {
+        if self.0.swap(false, Ordering::SeqCst) { Err(BusError::Storage("the answer got lost".into())) } else { Ok(()) }
     }
 }
 

@@ -3,10 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
-use minqiao_bus::{Bus, BusError, Capabilities, Limits, MemoryBus, Message, Record, TopicInfo};
+use minqiao_bus::{Bus, BusError, Call, Intercepted, Interceptor, MemoryBus};
 use minqiao_intake::{Format, IntakeError, IntakeOptions};
 use minqiao_store::{Membership, Store, StoreOptions};
 use tempfile::TempDir;
@@ -93,43 +92,19 @@ async fn two_hubs_take_turns_and_know_each_others_rows() {
 /// A way to the log on which messages with rows stay until they are let go.
 #[derive(Debug)]
 struct Slow {
-    inner: Arc<dyn Bus>,
     arrived: Notify,
     go: Semaphore,
 }
 
 #[async_trait]
-impl Bus for Slow {
-    async fn ensure_topic(&self, topic: &str, partitions: u32) -> Result<TopicInfo, BusError> {
-        self.inner.ensure_topic(topic, partitions).await
-    }
-    async fn topics(&self) -> Result<Vec<TopicInfo>, BusError> {
-        self.inner.topics().await
-    }
-    async fn append(&self, topic: &str, partition: u32, messages: Vec<Message>) -> Result<Vec<u64>, BusError> {
+impl Interceptor for Slow {
+    async fn before(&self, call: Call<'_>) -> Result<(), BusError> {
+        let Call::Append(messages) = call else { return Ok(()) };
         if messages.iter().any(|message| message.headers.span.rows > 0) {
             self.arrived.notify_one();
             let _go = self.go.acquire().await.map_err(|_| BusError::Closed)?;
         }
-        self.inner.append(topic, partition, messages).await
-    }
-    async fn fetch(&self, topic: &str, partition: u32, from: u64, max: usize) -> Result<Vec<Record>, BusError> {
-        self.inner.fetch(topic, partition, from, max).await
-    }
-    async fn end_offset(&self, topic: &str, partition: u32) -> Result<u64, BusError> {
-        self.inner.end_offset(topic, partition).await
-    }
-    async fn wait(&self, topic: &str, partition: u32, beyond: u64, timeout: Duration) -> Result<u64, BusError> {
-        self.inner.wait(topic, partition, beyond, timeout).await
-    }
-    fn limits(&self) -> Limits {
-        self.inner.limits()
-    }
-    fn capabilities(&self) -> Capabilities {
-        self.inner.capabilities()
-    }
-    async fn close(&self) -> Result<(), BusError> {
-        self.inner.close().await
+        Ok(())
     }
 }
 
@@ -137,8 +112,9 @@ impl Bus for Slow {
 async fn a_hub_taken_for_dead_gets_nothing_in_behind_the_next_one() {
     let dir = TempDir::new().expect("a directory");
     let bus: Arc<dyn Bus> = Arc::new(MemoryBus::new());
-    let way = Arc::new(Slow { inner: Arc::clone(&bus), arrived: Notify::new(), go: Semaphore::new(0) });
-    let (slow, membership) = hub(dir.path(), "slow", Arc::clone(&way) as Arc<dyn Bus>).await;
+    let way = Arc::new(Slow { arrived: Notify::new(), go: Semaphore::new(0) });
+    let behind = Intercepted::new(Arc::clone(&bus), Arc::clone(&way) as Arc<dyn Interceptor>);
+    let (slow, membership) = hub(dir.path(), "slow", Arc::new(behind)).await;
     let (next, _beating) = hub(dir.path(), "next", Arc::clone(&bus)).await;
     let slow = Arc::new(slow);
     let rows = deposits(0..40);

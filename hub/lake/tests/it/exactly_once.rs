@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use minqiao_bus::{Bus, BusError, Capabilities, Limits, MemoryBus, Message, Record, TopicInfo};
+use minqiao_bus::{Bus, BusError, Call, Intercepted, Interceptor};
 use minqiao_core::KindOf;
 use minqiao_lake::{LakeError, LakeWriter};
 use object_store::ObjectStore;
@@ -118,14 +118,15 @@ async fn two_writers_share_a_topic_without_doubling(place: Place) {
 
 /// A log that does not answer for a while: every question fails so many times.
 #[derive(Debug)]
-struct Faltering {
-    inner: Arc<MemoryBus>,
-    failures: AtomicU32,
-}
+struct Faltering(AtomicU32);
 
-impl Faltering {
-    fn falter(&self) -> Result<(), BusError> {
-        let left = self.failures.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
+#[async_trait]
+impl Interceptor for Faltering {
+    async fn before(&self, call: Call<'_>) -> Result<(), BusError> {
+        if matches!(call, Call::Other | Call::Append(_)) {
+            return Ok(());
+        }
+        let left = self.0.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
         match left {
             Ok(_) => Err(BusError::TimedOut { doing: "answer", waited: Duration::ZERO }),
             Err(_) => Ok(()),
@@ -133,56 +134,24 @@ impl Faltering {
     }
 }
 
-#[async_trait]
-impl Bus for Faltering {
-    async fn ensure_topic(&self, topic: &str, partitions: u32) -> Result<TopicInfo, BusError> {
-        self.inner.ensure_topic(topic, partitions).await
-    }
-    async fn topics(&self) -> Result<Vec<TopicInfo>, BusError> {
-        self.falter()?;
-        self.inner.topics().await
-    }
-    async fn append(&self, topic: &str, partition: u32, messages: Vec<Message>) -> Result<Vec<u64>, BusError> {
-        self.inner.append(topic, partition, messages).await
-    }
-    async fn fetch(&self, topic: &str, partition: u32, from: u64, max: usize) -> Result<Vec<Record>, BusError> {
-        self.falter()?;
-        self.inner.fetch(topic, partition, from, max).await
-    }
-    async fn end_offset(&self, topic: &str, partition: u32) -> Result<u64, BusError> {
-        self.falter()?;
-        self.inner.end_offset(topic, partition).await
-    }
-    async fn wait(&self, topic: &str, partition: u32, beyond: u64, timeout: Duration) -> Result<u64, BusError> {
-        self.inner.wait(topic, partition, beyond, timeout).await
-    }
-    fn limits(&self) -> Limits {
-        self.inner.limits()
-    }
-    fn capabilities(&self) -> Capabilities {
-        self.inner.capabilities()
-    }
-    async fn close(&self) -> Result<(), BusError> {
-        self.inner.close().await
-    }
-}
-
 async fn a_bus_that_does_not_answer_is_asked_again(place: Place) {
     let fixture = Fixture::at(place).await;
     append(fixture.bus.as_ref(), &rows(0..10)).await;
     let lake = fixture.open("one").await;
-    let bus = Arc::new(Faltering { inner: Arc::clone(&fixture.bus), failures: AtomicU32::new(1) });
+    let failures = Arc::new(Faltering(AtomicU32::new(1)));
+    let inner: Arc<dyn Bus> = Arc::clone(&fixture.bus) as Arc<dyn Bus>;
+    let bus = Arc::new(Intercepted::new(inner, Arc::clone(&failures) as Arc<dyn Interceptor>));
     let (writer, cancel) = (LakeWriter::new(Arc::clone(&lake)), CancellationToken::new());
     let (running, stop, faltering) = (writer.clone(), cancel.clone(), Arc::clone(&bus));
     let task = tokio::spawn(async move { running.run(faltering, stop).await });
     // First the list of topics, then positions and messages: each question fails once or more.
     for part in 1..4u8 {
         writer.wait_for_all(fixture.bus.as_ref(), Duration::from_secs(30)).await.unwrap();
-        bus.failures.store(3, Ordering::SeqCst);
+        failures.0.store(3, Ordering::SeqCst);
         append(fixture.bus.as_ref(), &rows(part * 10..part * 10 + 10)).await;
     }
     writer.wait_for_all(fixture.bus.as_ref(), Duration::from_secs(30)).await.unwrap();
-    assert_eq!(bus.failures.load(Ordering::SeqCst), 0, "the faults fired");
+    assert_eq!(failures.0.load(Ordering::SeqCst), 0, "the faults fired");
     assert!(!task.is_finished(), "the writer goes on");
     cancel.cancel();
     task.await.unwrap().unwrap();
