@@ -23,7 +23,7 @@ use minqiao_doors::evidence::QueryEvidence;
 use minqiao_doors::feeds::{FeedLimits, FeedMetrics, FeedParts, Feeds};
 use minqiao_doors::http::{self, Access};
 use minqiao_doors::metrics::DoorMetrics;
-use minqiao_doors::operations::{self, Health};
+use minqiao_doors::operations::{self, Check, Health};
 use minqiao_doors::serve::{ServeOptions, serve};
 use minqiao_doors::state::{AppState, UserLimit};
 use minqiao_doors::tls::{TlsFiles, server_config};
@@ -115,6 +115,12 @@ impl Task {
     {
         let stop = CancellationToken::new();
         Self { name, task: tokio::spawn(run(stop.clone())), stop }
+    }
+
+    /// For readiness: whether it runs, under its name.
+    fn alive(&self) -> Check {
+        let task = self.task.abort_handle();
+        (self.name, Box::new(move || !task.is_finished()))
     }
 
     async fn end(self, within: Duration) {
@@ -266,9 +272,7 @@ impl Hub {
         let (http_address, operations_address) = (public.local_addr()?, private.local_addr()?);
 
         let work = self.work().await?;
-        let alive: Vec<_> = work.iter().map(|task| task.task.abort_handle()).collect();
-        let alive = move || !alive.iter().any(tokio::task::AbortHandle::is_finished);
-        let health = Health::new(vec![("work", Box::new(alive))]);
+        let health = Health::new(work.iter().map(Task::alive).collect());
         let probe_router = operations::router(health.clone(), self.registry.clone());
         let probes = Task::spawn("probes", |stop| serve(private, None, probe_router, ServeOptions::default(), stop));
         let state = AppState {
