@@ -365,10 +365,12 @@ impl Lake {
 
     /// Deletes data files that no commit has named for long: what crashes left. Answers how many.
     pub async fn delete_orphans(&self) -> Result<usize, LakeError> {
+        // A process that is alone knows its own files: all others are of processes that died.
+        let age = if self.is_shared() { self.options.orphan_age } else { self.options.retention };
         let mut deleted = 0;
         for tables in self.items.values().filter(|tables| self.writes(&tables.layout.code)) {
             for table in [&tables.changes, &tables.current] {
-                deleted += table.delete_orphans(self.options.orphan_age).await?;
+                deleted += table.delete_orphans(age).await?;
                 table.clean_log(chrono::Utc::now() - self.options.log_retention).await?;
             }
         }

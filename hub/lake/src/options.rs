@@ -103,7 +103,8 @@ pub struct LakeOptions {
     /// How long files stay after the tables stopped naming them. Longer than the longest query of another process;
     /// queries of this process hold their files anyway.
     pub retention: Duration,
-    /// How long files that no commit names are left alone: another process may still be about to commit them.
+    /// How long files that no commit names are left alone where several processes share the lake: another one may still be
+    /// about to commit them. Alone it is `retention`.
     pub orphan_age: Duration,
     /// How long commits stay readable behind a checkpoint.
     pub log_retention: Duration,
