@@ -2,25 +2,23 @@
 //! a lake on an object store or in a folder that all see. Any of them is killed at random moments; rows agree with the truth, none lost, none doubled.
 
 use std::collections::BTreeMap;
-use std::io::Write;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Child;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use indicatif::{MultiProgress, ProgressDrawTarget};
 use minqiao_connector_api::report::RunReport;
 use minqiao_core::{SystemClock, Timestamp};
-use minqiao_server::commands::demo::{DemoArgs, Made, cast::Cast, connectors, make_city, truth};
+use minqiao_server::commands::demo::{Made, cast::Cast};
 use minqiao_server::config::{Config, StoreEngine};
 use minqiao_server::hub::Hub;
-use minqiao_tests::Schedule;
+use minqiao_tests::servers::named;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::crash::{free_port, serve};
+use crate::ingest::{Scene, free_port, serve};
 
 const KILLS: usize = 8;
 /// What runs: name and roles.
@@ -32,16 +30,9 @@ const HUBS: [(&str, &str); 5] = [
     ("query", "query"),
 ];
 
-/// A server that the environment names; says that the test did not run, or fails, without it.
-#[expect(clippy::disallowed_methods, reason = "tests are configured by the environment")]
-fn server(variable: &str, name: &str) -> Option<String> {
-    let found = std::env::var(variable).ok().filter(|value| !value.is_empty());
-    if found.is_none() {
-        writeln!(std::io::stderr(), "NOT RUN in a cluster: {variable} is not set").expect("stderr");
-        let required = std::env::var("MINQIAO_TEST_REQUIRE").unwrap_or_default();
-        assert!(!required.split(',').any(|wanted| wanted == name), "MINQIAO_TEST_REQUIRE names {name}");
-    }
-    found
+/// Kafka's and PostgreSQL's address.
+fn servers() -> Option<(String, String)> {
+    named("MINQIAO_KAFKA_BOOTSTRAP", "kafka").zip(named("MINQIAO_POSTGRES_URL", "postgres"))
 }
 
 /// What the hubs share, and the hubs.
@@ -153,44 +144,24 @@ async fn balance(listener: TcpListener, gateways: Arc<parking_lot::Mutex<Vec<u16
 
 #[tokio::test(flavor = "multi_thread")]
 async fn hubs_that_share_a_city_are_killed_and_nothing_is_lost_or_doubled() {
-    let (kafka, postgres) = (server("MINQIAO_KAFKA_BOOTSTRAP", "kafka"), server("MINQIAO_POSTGRES_URL", "postgres"));
-    let (Some(kafka), Some(postgres)) = (kafka, postgres) else { return };
-    #[expect(clippy::disallowed_methods, reason = "tests are configured by the environment")]
-    let seed: u64 = std::env::var("MINQIAO_TEST_SEED").ok().and_then(|s| s.parse().ok()).unwrap_or(20_260_701);
-    println!("seed {seed}");
-    let mut schedule = Schedule::new(seed);
-    let folder = tempfile::tempdir().expect("a folder");
-    let bars = MultiProgress::with_draw_target(ProgressDrawTarget::hidden());
-    let city = folder.path().join("city");
-    let args = DemoArgs { residents: 4_000, seed, counties: 2, exit: true, summary: None, city: None, kafka: None };
-    let made = make_city(&args, &city, &bars).await.expect("a city");
-    let mut cluster = Cluster::new(folder.path(), &kafka, &postgres).await;
-    let cast = Cast::make(&cluster.shared, &made).expect("certificates");
-    std::fs::copy(city.join("parameters.json"), cluster.shared.parameters()).expect("parameters");
+    let Some((kafka, postgres)) = servers() else { return };
+    let scene = Scene::new(4_000).await;
+    let mut schedule = scene.schedule();
+    let mut cluster = Cluster::new(scene.folder.path(), &kafka, &postgres).await;
+    let cast = Cast::make(&cluster.shared, &scene.made).expect("certificates");
+    std::fs::copy(scene.city.join("parameters.json"), cluster.shared.parameters()).expect("parameters");
     cluster.start();
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let port = listener.local_addr().expect("an address").port();
     let gateways = Arc::new(parking_lot::Mutex::new(cluster.gateways()));
     let balancer = tokio::spawn(balance(listener, gateways.clone()));
 
-    let done = AtomicBool::new(false);
-    let ingest = async {
-        for _ in 0..50 {
-            let reports = connectors::run_all(port, &cast, &city, &bars).await.expect("connectors run");
-            if reports.iter().all(|report| report.is_complete()) {
-                done.store(true, Ordering::SeqCst);
-                return reports;
-            }
-            tokio::time::sleep(Duration::from_millis(200)).await;
-        }
-        panic!("the connectors never came to an end");
-    };
     let mut killed: BTreeMap<&str, usize> = BTreeMap::new();
     let kills = async {
         let mut during_ingest = 0;
         for kill in 0..KILLS {
             tokio::time::sleep(schedule.millis(700, 2500)).await;
-            during_ingest += usize::from(!done.load(Ordering::SeqCst));
+            during_ingest += usize::from(!scene.is_in());
             // Each of the first four once, then whichever.
             let at = if kill < 4 { kill } else { schedule.below(HUBS.len() as u64) as usize };
             *killed.entry(HUBS[at].0).or_default() += 1;
@@ -199,7 +170,7 @@ async fn hubs_that_share_a_city_are_killed_and_nothing_is_lost_or_doubled() {
         }
         during_ingest
     };
-    let both = async { tokio::join!(ingest, kills) };
+    let both = async { tokio::join!(scene.ingest(port, &cast), kills) };
     let (reports, during_ingest) = tokio::time::timeout(Duration::from_secs(400), both).await.expect("in time");
     println!("killed {killed:?}, {during_ingest} times during the ingest");
     assert!(during_ingest >= 3, "only {during_ingest} kills struck during the ingest: the city is too small");
@@ -209,9 +180,7 @@ async fn hubs_that_share_a_city_are_killed_and_nothing_is_lost_or_doubled() {
         assert!(ended.is_none(), "{} ended by itself: {ended:?}", hub.name);
     }
 
-    let rows = truth::compare_rows(&city, &reports).expect("a truth");
-    assert_eq!(rows.truth.rows_disagree, 0, "{:?}", rows.examples);
-    assert_eq!(rows.truth.rows_agree, made.rows);
+    scene.agrees_with(&reports);
     // A hub that comes now, follows the writers and reads: they still run and nobody told them of it.
     let hub = Hub::open(cluster.config("reader", "query"), Arc::new(SystemClock::new())).await.expect("it opens");
     everything_is_in_the_lake(&hub, &reports).await;
@@ -247,8 +216,7 @@ async fn everything_is_in_the_lake(hub: &Hub, reports: &[RunReport]) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn hubs_with_other_keys_or_another_lake_are_refused() {
-    let (kafka, postgres) = (server("MINQIAO_KAFKA_BOOTSTRAP", "kafka"), server("MINQIAO_POSTGRES_URL", "postgres"));
-    let (Some(kafka), Some(postgres)) = (kafka, postgres) else { return };
+    let Some((kafka, postgres)) = servers() else { return };
     let folder = tempfile::tempdir().expect("a folder");
     let cluster = Cluster::new(folder.path(), &kafka, &postgres).await;
     let opening = Timestamp::parse("2026-07-01T08:00:00+08:00").expect("valid");

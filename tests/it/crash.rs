@@ -1,87 +1,51 @@
 //! Kill -9 at random moments of an ingest: rows agree with the truth, none lost, none doubled (`BUS-1`, `INT-1`,
-//! `LAKE-1`). The schedule follows from a seed, which is printed; `MINQIAO_TEST_SEED` repeats one.
+//! `LAKE-1`).
 
-use std::net::TcpListener;
-use std::path::Path;
-use std::process::{Child, Command};
+use std::process::Command;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use indicatif::{MultiProgress, ProgressDrawTarget};
 use minqiao_connector_api::report::RunReport;
 use minqiao_core::SystemClock;
-use minqiao_server::commands::demo::{DemoArgs, cast::Cast, connectors, make_city, truth};
+use minqiao_server::commands::demo::cast::Cast;
 use minqiao_server::config::Config;
 use minqiao_server::hub::Hub;
-use minqiao_tests::Schedule;
+
+use crate::ingest::{Scene, free_port, serve};
 
 const KILLS: usize = 10;
 
-/// A hub of this configuration, which is written beside its log.
-pub(crate) fn serve(config: &Config, log: &Path) -> Child {
-    let file = log.with_extension("toml");
-    std::fs::write(&file, config.effective()).expect("written");
-    minqiao_tests::hub::serve(&file, log, []).expect("the hub starts")
-}
-
-pub(crate) fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address").port()
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_ten_times_during_an_ingest_nothing_is_lost_or_doubled() {
-    #[expect(clippy::disallowed_methods, reason = "tests are configured by the environment")]
-    let seed: u64 = std::env::var("MINQIAO_TEST_SEED").ok().and_then(|s| s.parse().ok()).unwrap_or(20_260_701);
-    println!("seed {seed}");
-    let mut schedule = Schedule::new(seed);
-    let folder = tempfile::tempdir().expect("a folder");
-    let bars = MultiProgress::with_draw_target(ProgressDrawTarget::hidden());
-    let city = folder.path().join("city");
-    let args = DemoArgs { residents: 12_000, seed, counties: 2, exit: true, summary: None, city: None, kafka: None };
-    let made = make_city(&args, &city, &bars).await.expect("a city");
-    let mut config = crate::world::config(folder.path());
+    let scene = Scene::new(12_000).await;
+    let mut schedule = scene.schedule();
+    let folder = scene.folder.path();
+    let mut config = crate::world::config(folder);
     config.http.listen.set_port(free_port());
     config.operations.listen.set_port(free_port());
-    let cast = Cast::make(&config, &made).expect("certificates");
-    std::fs::copy(city.join("parameters.json"), config.parameters()).expect("parameters");
+    let cast = Cast::make(&config, &scene.made).expect("certificates");
+    std::fs::copy(scene.city.join("parameters.json"), config.parameters()).expect("parameters");
 
-    let log = folder.path().join("hub.log");
+    let log = folder.join("hub.log");
     let mut hub = serve(&config, &log);
-    let done = AtomicBool::new(false);
-    let ingest = async {
-        // A run whose hub stays away too long stops; the next one goes on at its checkpoint.
-        for _ in 0..50 {
-            let port = config.http.listen.port();
-            let reports = connectors::run_all(port, &cast, &city, &bars).await.expect("connectors run");
-            if reports.iter().all(|report| report.is_complete()) {
-                done.store(true, Ordering::SeqCst);
-                return reports;
-            }
-            tokio::time::sleep(Duration::from_millis(200)).await;
-        }
-        panic!("the connectors never came to an end");
-    };
     let kills = async {
         let mut during_ingest = 0;
         for _ in 0..KILLS {
             tokio::time::sleep(schedule.millis(150, 849)).await;
-            during_ingest += usize::from(!done.load(Ordering::SeqCst));
+            during_ingest += usize::from(!scene.is_in());
             hub.kill().expect("kill -9");
             hub.wait().expect("it is gone");
             hub = serve(&config, &log);
         }
         during_ingest
     };
-    let both = async { tokio::join!(ingest, kills) };
+    let both = async { tokio::join!(scene.ingest(config.http.listen.port(), &cast), kills) };
     let (reports, during_ingest) = tokio::time::timeout(Duration::from_secs(300), both).await.expect("in time");
     assert!(during_ingest >= 3, "only {during_ingest} kills struck during the ingest: the city is too small");
     hub.kill().expect("kill -9 once more");
     hub.wait().expect("it is gone");
 
-    let rows = truth::compare_rows(&city, &reports).expect("a truth");
-    assert_eq!(rows.truth.rows_disagree, 0, "{:?}", rows.examples);
-    assert_eq!(rows.truth.rows_agree, made.rows);
+    scene.agrees_with(&reports);
     stored_is_what_was_accepted(config.clone(), &reports).await;
     every_message_is_in_the_lake(&config);
 

@@ -10,6 +10,7 @@ use minqiao_server::commands::demo::Made;
 use minqiao_server::commands::demo::cast::Cast;
 use minqiao_server::config::Config;
 use minqiao_server::hub::{Hub, Running};
+use minqiao_tests::servers::named;
 use reqwest::{Client, Identity, RequestBuilder};
 use tempfile::TempDir;
 
@@ -41,15 +42,7 @@ pub(crate) fn config(folder: &Path) -> Config {
 /// Puts the lake on the object store of `tests/servers/s3`, in a place that nobody else has. Answers the server's
 /// folder, or says that there is none.
 pub(crate) fn lake_on_s3(config: &mut Config) -> Option<PathBuf> {
-    use std::io::Write;
-    let Some(server) = std::env::var_os("MINQIAO_S3_VERSITYGW").filter(|folder| !folder.is_empty()) else {
-        writeln!(std::io::stderr(), "NOT RUN on an object store: tests/servers/s3 starts one").expect("stderr");
-        let required = std::env::var_os("MINQIAO_TEST_REQUIRE").unwrap_or_default();
-        let required = required.to_string_lossy().split(',').any(|name| name == "s3");
-        assert!(!required, "MINQIAO_TEST_REQUIRE names s3, and there is no versitygw");
-        return None;
-    };
-    let server = PathBuf::from(server);
+    let server = PathBuf::from(named("MINQIAO_S3_VERSITYGW", "s3")?);
     let read = |name: &str| std::fs::read_to_string(server.join(name)).expect("a folder of tests/servers/s3");
     let unique = config.data_dir.parent()?.file_name()?.to_string_lossy().replace('.', "");
     config.lake.location = Some(format!("s3://{}/it-{unique}", read("bucket")));

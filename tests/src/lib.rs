@@ -4,6 +4,7 @@ pub mod hub;
 pub mod kafka;
 pub mod s3;
 pub mod schedule;
+pub mod servers;
 
 pub use kafka::Brokers;
 pub use s3::ObjectStore;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use minqiao_bus::{Bus, BusError};
 use minqiao_bus_kafka::{KafkaBus, KafkaOptions, Password, Security};
-use support::{Cluster, Names, all, insist, message, not_run, open, options};
+use support::{Cluster, Names, all, insist, message, open, options};
 use tokio::sync::{Mutex, MutexGuard};
 
 static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
@@ -218,7 +218,7 @@ struct Secure {
 impl Secure {
     fn of(cluster: &Cluster) -> Option<Self> {
         let Ok(text) = std::fs::read_to_string(cluster.dir.join("secure.env")) else {
-            not_run("a cluster started with --tls-sasl");
+            minqiao_tests::servers::not_run("kafka", "its folder is not of a cluster started with --tls-sasl");
             return None;
         };
         let pairs = text.lines().filter_map(|line| line.split_once('='));

@@ -13,6 +13,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use minqiao_bus::{Bus, BusError, Headers, Message, Record, Span};
 use minqiao_bus_kafka::{KafkaBus, KafkaOptions};
+use minqiao_tests::servers::named;
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions};
 use rdkafka::client::DefaultClientContext;
@@ -21,26 +22,8 @@ use uuid::Uuid;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
-pub(crate) fn environment(name: &str) -> Option<String> {
-    std::env::var_os(name).and_then(|value| value.into_string().ok()).filter(|value| !value.is_empty())
-}
-
-/// Says that a test did not run; fails when it had to.
-pub(crate) fn not_run(missing: &str) {
-    let required = environment("MINQIAO_TEST_REQUIRE").unwrap_or_default();
-    assert!(
-        !required.split(',').any(|name| name == "kafka"),
-        "MINQIAO_TEST_REQUIRE names kafka, but {missing} is not set"
-    );
-    eprintln!("NOT RUN: no Kafka, {missing} is not set");
-}
-
 pub(crate) fn bootstrap() -> Option<String> {
-    let found = environment("MINQIAO_KAFKA_BOOTSTRAP");
-    if found.is_none() {
-        not_run("MINQIAO_KAFKA_BOOTSTRAP");
-    }
-    found
+    named("MINQIAO_KAFKA_BOOTSTRAP", "kafka")
 }
 
 /// Replication that suits a cluster: one address is one broker.
@@ -171,10 +154,7 @@ impl Cluster {
     /// The cluster of the environment, when it is ours.
     pub(crate) fn of_three() -> Option<Self> {
         let bootstrap = bootstrap()?;
-        let Some(dir) = environment("MINQIAO_KAFKA_DIR") else {
-            not_run("MINQIAO_KAFKA_DIR");
-            return None;
-        };
+        let dir = named("MINQIAO_KAFKA_DIR", "kafka")?;
         assert_eq!(bootstrap.split(',').count(), 3, "the fault tests need three brokers");
         Some(Self { bootstrap, dir: dir.into() })
     }

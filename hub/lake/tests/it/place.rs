@@ -1,14 +1,12 @@
 //! Where a test has its lake: in memory, or on an S3-compatible server.
 //!
-//! `MINQIAO_S3_VERSITYGW` and `MINQIAO_S3_MINIO` name the folders of servers that `tests/servers/s3` started. Without
-//! them the tests say NOT RUN, and fail when `MINQIAO_TEST_REQUIRE` names s3.
+//! `MINQIAO_S3_VERSITYGW` and `MINQIAO_S3_MINIO` name the folders of servers that `tests/servers/s3` started.
 
-use std::env;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use minqiao_lake::{Location, S3Credentials, S3Options};
+use minqiao_tests::servers::named;
 use object_store::ObjectStore;
 use object_store::memory::InMemory;
 
@@ -66,21 +64,13 @@ impl Place {
     }
 
     fn folder(self) -> Option<PathBuf> {
-        let name = format!("MINQIAO_S3_{}", self.engine().to_uppercase());
-        env::var_os(name).filter(|folder| !folder.is_empty()).map(PathBuf::from)
+        let server = self != Self::Memory;
+        server.then(|| named(&format!("MINQIAO_S3_{}", self.engine().to_uppercase()), "s3"))?.map(PathBuf::from)
     }
 
     /// The place, if its server runs.
     pub(crate) fn when_it_runs(self) -> Option<Self> {
-        if self.folder().is_some() {
-            return Some(self);
-        }
-        // Past the test harness, which keeps what passing tests print.
-        writeln!(std::io::stderr(), "NOT RUN on {}: tests/servers/s3 starts one", self.engine()).expect("stderr");
-        let required = env::var_os("MINQIAO_TEST_REQUIRE").unwrap_or_default();
-        let required = required.to_string_lossy().split(',').any(|name| name == "s3");
-        assert!(!required, "MINQIAO_TEST_REQUIRE names s3, and there is no {}", self.engine());
-        None
+        self.folder().map(|_| self)
     }
 
     /// A store and an address in it that nobody else has.

@@ -1,10 +1,9 @@
 //! Where a test has its store.
 
-use std::env;
-use std::io::Write as _;
 use std::path::Path;
 
 use minqiao_store::{PostgresOptions, Store, StoreOptions};
+use minqiao_tests::servers::named;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, SqliteConnection};
 use tempfile::TempDir;
 
@@ -37,24 +36,9 @@ macro_rules! on_every_engine {
 }
 pub(crate) use on_every_engine;
 
-/// Says that something did not run; fails when it must.
-pub(crate) fn not_run(why: &str) {
-    // Past the test harness, which keeps what passing tests print.
-    writeln!(std::io::stderr(), "NOT RUN on PostgreSQL: {why}").expect("stderr");
-    let required = env::var_os("MINQIAO_TEST_REQUIRE").unwrap_or_default();
-    let required = required.to_string_lossy().split(',').any(|name| name == "postgres");
-    assert!(!required, "MINQIAO_TEST_REQUIRE names postgres: {why}");
-}
-
 /// The server that the tests may use.
 pub(crate) fn server_url() -> Option<String> {
-    match env::var_os("MINQIAO_POSTGRES_URL") {
-        Some(url) if !url.is_empty() => Some(url.into_string().expect("a URL is UTF-8")),
-        _ => {
-            not_run("MINQIAO_POSTGRES_URL is not set; tests/servers/postgres starts a server");
-            None
-        }
-    }
+    named("MINQIAO_POSTGRES_URL", "postgres")
 }
 
 impl Place {

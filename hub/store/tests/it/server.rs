@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use tokio::net::TcpListener;
 
 use crate::audit::{Audited, entry};
-use crate::place::{Place, not_run, server_url};
+use crate::place::{Place, server_url};
 use crate::scenarios::{blob, receipt};
 
 /// User and password, host and port, the rest.
@@ -186,7 +186,7 @@ impl Server {
         match server.run(&[&["start"], how].concat()) {
             Ok(url) => Some((server, url)),
             Err(why) => {
-                not_run(&format!("no server of its own: {why}"));
+                minqiao_tests::servers::not_run("postgres", &format!("no server of its own: {why}"));
                 None
             }
         }
