@@ -6,7 +6,8 @@ use std::time::Duration;
 use axum::Json;
 use axum::body::{Body, Bytes};
 use axum::extract::rejection::{JsonRejection, QueryRejection};
-use axum::extract::{Path, Query, State};
+use axum::extract::{FromRequestParts, Query, RawPathParams, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use futures::stream;
@@ -51,84 +52,57 @@ pub(crate) async fn list(
     Ok(Json(state.feeds.list(&reader, &purpose).await.map_err(|error| error.refusal())?))
 }
 
-/// `GET /v1/feeds/{feed}`.
+/// `GET /v1/feeds/{feed}` and `GET /v1/feeds/items/{item}`.
 pub(crate) async fn read(
     State(state): State<AppState>,
     reader: FeedReader,
     purpose: AskedFor,
-    Path(feed): Path<String>,
+    Named(feed): Named,
     parameters: Asked<Parameters>,
     headers: HeaderMap,
-) -> Result<Response, Refusal> {
-    answer(state, reader, purpose, FeedName::of(None, &feed), parameters, &headers).await
-}
-
-/// `GET /v1/feeds/items/{item}`.
-pub(crate) async fn read_item(
-    State(state): State<AppState>,
-    reader: FeedReader,
-    purpose: AskedFor,
-    Path(item): Path<String>,
-    parameters: Asked<Parameters>,
-    headers: HeaderMap,
-) -> Result<Response, Refusal> {
-    answer(state, reader, purpose, FeedName::of(Some("items"), &item), parameters, &headers).await
-}
-
-/// `PUT /v1/feeds/{feed}/position`.
-pub(crate) async fn confirm(
-    State(state): State<AppState>,
-    reader: FeedReader,
-    purpose: AskedFor,
-    Path(feed): Path<String>,
-    body: Result<Json<Confirmed>, JsonRejection>,
-) -> Result<Json<Value>, Refusal> {
-    remember(state, reader, purpose, FeedName::of(None, &feed), body).await
-}
-
-/// `PUT /v1/feeds/items/{item}/position`.
-pub(crate) async fn confirm_item(
-    State(state): State<AppState>,
-    reader: FeedReader,
-    purpose: AskedFor,
-    Path(item): Path<String>,
-    body: Result<Json<Confirmed>, JsonRejection>,
-) -> Result<Json<Value>, Refusal> {
-    remember(state, reader, purpose, FeedName::of(Some("items"), &item), body).await
-}
-
-fn ask(FeedReader(reader): FeedReader, AskedFor(purpose): AskedFor, feed: FeedName, limit: usize) -> Ask {
-    Ask { reader, purpose, feed, limit, request_id: Uuid::now_v7().to_string() }
-}
-
-async fn remember(
-    state: AppState,
-    reader: FeedReader,
-    purpose: AskedFor,
-    feed: FeedName,
-    body: Result<Json<Confirmed>, JsonRejection>,
-) -> Result<Json<Value>, Refusal> {
-    state.user_limit.take(&reader.0.principal.id)?;
-    let position = json_body(body)?.position;
-    let ask = ask(reader, purpose, feed, 1);
-    state.feeds.confirm(&ask, &position).await.map_err(|error| error.refusal())?;
-    Ok(Json(serde_json::json!({"feed": ask.feed.as_text(), "confirmed_position": position})))
-}
-
-async fn answer(
-    state: AppState,
-    reader: FeedReader,
-    purpose: AskedFor,
-    feed: FeedName,
-    parameters: Asked<Parameters>,
-    headers: &HeaderMap,
 ) -> Result<Response, Refusal> {
     let class = feed.class();
-    let answered = page_or_stream(&state, reader, purpose, feed, parameters, headers).await;
+    let answered = page_or_stream(&state, reader, purpose, feed, parameters, &headers).await;
     if let Err(refusal) = &answered {
         state.feeds.refused(class, refusal.is_ours());
     }
     answered
+}
+
+/// `PUT /v1/feeds/{feed}/position` and `PUT /v1/feeds/items/{item}/position`.
+pub(crate) async fn confirm(
+    State(state): State<AppState>,
+    FeedReader(reader): FeedReader,
+    purpose: AskedFor,
+    Named(feed): Named,
+    body: Result<Json<Confirmed>, JsonRejection>,
+) -> Result<Json<Value>, Refusal> {
+    state.user_limit.take(&reader.principal.id)?;
+    let position = json_body(body)?.position;
+    let ask = ask(FeedReader(reader), purpose, feed, 1);
+    state.feeds.confirm(&ask, &position).await.map_err(|error| error.refusal())?;
+    Ok(Json(serde_json::json!({"feed": ask.feed.as_text(), "confirmed_position": position})))
+}
+
+/// The feed that the path names; one that does not exist, where it names none.
+pub(crate) struct Named(FeedName);
+
+impl<S: Send + Sync> FromRequestParts<S> for Named {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Infallible> {
+        let path = RawPathParams::from_request_parts(parts, state).await;
+        let named = path.iter().flatten().find_map(|(key, name)| match key {
+            "item" => Some(FeedName::of(Some("items"), name)),
+            "feed" => Some(FeedName::of(None, name)),
+            _ => None,
+        });
+        Ok(Self(named.unwrap_or_else(|| FeedName::of(None, ""))))
+    }
+}
+
+fn ask(FeedReader(reader): FeedReader, AskedFor(purpose): AskedFor, feed: FeedName, limit: usize) -> Ask {
+    Ask { reader, purpose, feed, limit, request_id: Uuid::now_v7().to_string() }
 }
 
 async fn page_or_stream(

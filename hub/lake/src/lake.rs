@@ -204,8 +204,12 @@ impl Lake {
 
     /// Sets which items this process writes and keeps up, when several share the lake; `None` is all. Takes effect within
     /// a second. While two processes hold an item for each other's both try, and whoever commits second begins again.
-    pub fn set_share(&self, items: Option<BTreeSet<String>>) {
-        *self.share.lock() = items;
+    /// Answers whether it was another share before.
+    pub fn set_share(&self, items: Option<BTreeSet<String>>) -> bool {
+        let mut share = self.share.lock();
+        let changed = *share != items;
+        *share = items;
+        changed
     }
 
     /// Whether this process writes the item and keeps it up.
@@ -243,16 +247,12 @@ impl Lake {
         Ok(Arc::new(LakeTable { tables, pinned: None, question, scans: Arc::clone(&self.scans) }))
     }
 
-    /// Positions of a topic that an item's table holds, by partition: everything before them is stored. 0 where nothing is.
-    pub async fn positions(&self, item: &str, topic: &TopicInfo) -> Result<Vec<u64>, LakeError> {
+    /// By partition of a topic, the position that an item's table holds (everything before it is stored, 0 where nothing
+    /// is), and the fence there.
+    pub async fn reached(&self, item: &str, topic: &TopicInfo) -> Result<Vec<(u64, Fence)>, LakeError> {
         let tables = self.tables(item)?;
         tables.changes.refresh().await?;
-        crate::writer::positions(tables, topic).await
-    }
-
-    /// The fence of each partition of a topic at [`Lake::positions`].
-    pub async fn fences(&self, item: &str, topic: &TopicInfo) -> Result<Vec<Fence>, LakeError> {
-        crate::writer::fences(self.tables(item)?, topic).await
+        crate::writer::reached(tables, topic).await
     }
 
     /// One picture of an item for several reads; its files stay while it lives.

@@ -25,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use self::committer::Committer;
-pub(crate) use self::committer::{fences, positions};
+pub(crate) use self::committer::reached;
 use self::lane::Lane;
 use crate::LakeError;
 use crate::lake::Lake;
@@ -217,8 +217,7 @@ impl Run {
             return Err(LakeError::TopicRecreated { topic: topic.name });
         }
         tables.changes.refresh().await?;
-        let next = positions(&tables, &topic).await?;
-        let fences = fences(&tables, &topic).await?;
+        let (next, fences): (Vec<u64>, Vec<_>) = reached(&tables, &topic).await?.into_iter().unzip();
         for (partition, position) in (0..).zip(&next) {
             self.lake.progress.set(&topic.name, partition, *position);
         }

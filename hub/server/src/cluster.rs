@@ -44,11 +44,15 @@ pub(crate) async fn agree(store: &Store, vault: &Vault, lake_identity: &str) -> 
     Ok(())
 }
 
+/// Names of the running hubs that have a role.
+fn having(view: &View, role: Role) -> Vec<&str> {
+    let has = |hub: &&minqiao_store::Hub| hub.roles.parse::<Roles>().is_ok_and(|roles| roles.has(role));
+    view.hubs.iter().filter(has).map(|hub| hub.id.as_str()).collect()
+}
+
 /// Which items a hub writes, given who runs.
 pub(crate) fn share<'a>(view: &View, items: impl Iterator<Item = &'a str>) -> BTreeSet<String> {
-    let writes =
-        |hub: &&minqiao_store::Hub| hub.roles.parse::<Roles>().is_ok_and(|roles: Roles| roles.has(Role::Writer));
-    let writers: Vec<&str> = view.hubs.iter().filter(writes).map(|hub| hub.id.as_str()).collect();
+    let writers = having(view, Role::Writer);
     let mine = |item: &&str| {
         let weight = |hub: &&&str| sm3(format!("{hub}\u{1f}{item}").as_bytes());
         writers.iter().max_by_key(weight).is_some_and(|hub| **hub == view.id)
@@ -65,8 +69,7 @@ pub(crate) async fn keep_share(
 ) {
     let mut views = membership.watch();
     loop {
-        let view = Arc::clone(&views.borrow_and_update());
-        take_share(&view, &lake, &figures);
+        take_share(&Arc::clone(&views.borrow_and_update()), &lake, &figures);
         tokio::select! {
             changed = views.changed() => if changed.is_err() { return },
             () = stop.cancelled() => return,
@@ -76,16 +79,16 @@ pub(crate) async fn keep_share(
 
 /// Takes the share that the view gives.
 pub(crate) fn take_share(view: &View, lake: &Lake, figures: &Figures) {
-    let items: Vec<String> = lake.items().map(|layout| layout.code().to_owned()).collect();
-    let share = share(view, items.iter().map(String::as_str));
+    let share = share(view, lake.items().map(minqiao_lake::ItemLayout::code));
     figures.items.set(i64::try_from(share.len()).unwrap_or(i64::MAX));
     for role in Role::ALL {
-        let with = |hub: &&minqiao_store::Hub| hub.roles.parse::<Roles>().is_ok_and(|roles| roles.has(role));
-        let count = view.hubs.iter().filter(with).count();
-        figures.hubs.with_label_values(&[role.as_str()]).set(i64::try_from(count).unwrap_or(i64::MAX));
+        let count = i64::try_from(having(view, role).len()).unwrap_or(i64::MAX);
+        figures.hubs.with_label_values(&[role.as_str()]).set(count);
     }
-    tracing::info!(hubs = view.hubs.len(), items = share.len(), "shared out");
-    lake.set_share(Some(share));
+    let items = share.len();
+    if lake.set_share(Some(share)) {
+        tracing::info!(hubs = view.hubs.len(), items, "shared out");
+    }
 }
 
 /// What operations see of it.

@@ -87,9 +87,7 @@ impl Feeds {
         let mut next = Vec::new();
         for partition in 0..topic.partitions {
             let (offset, fence) = if now {
-                let end =
-                    self.inner.bus.end_offset(&topic.name, partition).await.map_err(|error| self.of_log(error))?;
-                (end, self.fence_at(item, &topic, partition, end).await?)
+                self.end_of(item, &topic, partition).await?
             } else {
                 let first = match self.inner.bus.fetch(&topic.name, partition, 0, 1).await {
                     Err(BusError::Expired { first, .. }) => first,
@@ -102,19 +100,12 @@ impl Feeds {
         Ok(Position { feed: format!("items/{item}"), log: topic.id.to_string(), next, turn: 0 })
     }
 
-    /// The fence before `end`: what the lake noted at its position, and what came after that.
-    async fn fence_at(&self, item: &str, topic: &TopicInfo, partition: u32, end: u64) -> Result<Fence, FeedError> {
-        let Some(last) = end.checked_sub(1) else { return Ok(Fence::default()) };
-        let last = self.read_log(item, partition, last).await?;
-        // While one hub is alone there are no epochs.
-        if last.iter().all(|record| record.headers.epoch == 0) {
-            return Ok(Fence::default());
-        }
-        let at = partition as usize;
-        let fences = self.inner.lake.fences(item, topic).await?;
-        let positions = self.inner.lake.positions(item, topic).await?;
-        let mut fence = fences.get(at).copied().unwrap_or_default();
-        let mut next = positions.get(at).copied().unwrap_or_default().min(end);
+    /// The end of a partition and the fence there: what the lake noted at its position, and what came after that. The
+    /// lake is asked first, so that it is not ahead of the end.
+    async fn end_of(&self, item: &str, topic: &TopicInfo, partition: u32) -> Result<(u64, Fence), FeedError> {
+        let reached = self.inner.lake.reached(item, topic).await?;
+        let (mut next, mut fence) = reached.get(partition as usize).copied().unwrap_or_default();
+        let end = self.inner.bus.end_offset(&topic.name, partition).await.map_err(|error| self.of_log(error))?;
         while next < end {
             let records = self.read_log(item, partition, next).await?;
             let Some(last) = records.last() else { break };
@@ -123,7 +114,7 @@ impl Feeds {
                 fence.admits(&record.headers);
             }
         }
-        Ok(fence)
+        Ok((end, fence))
     }
 
     pub(super) async fn check_item(&self, item: &str, position: &Position) -> Result<(), FeedError> {

@@ -149,24 +149,24 @@ impl Lake {
     }
 }
 
-/// Where each partition goes on after what the table holds.
-pub(crate) async fn positions(tables: &ItemTables, topic: &TopicInfo) -> Result<Vec<u64>, LakeError> {
-    let mut next = Vec::new();
-    for partition in 0..topic.partitions {
-        let committed = tables.changes.transaction(&app_id(topic, partition)).await?;
-        next.push(committed.map_or(0, |last| u64::try_from(last).unwrap_or_default() + 1));
+/// Where each partition goes on after what the table holds, and the fence there: both of one version of the table.
+pub(crate) async fn reached(tables: &ItemTables, topic: &TopicInfo) -> Result<Vec<(u64, Fence)>, LakeError> {
+    let ids = (0..topic.partitions).map(|partition| {
+        let position = app_id(topic, partition);
+        (fence_id(&position), position)
+    });
+    let ids: Vec<(String, String)> = ids.collect();
+    for (fence, position) in &ids {
+        // The state then holds what only the log's older part tells.
+        tables.changes.transaction(position).await?;
+        tables.changes.transaction(fence).await?;
     }
-    Ok(next)
-}
-
-/// The fence of each partition after what the table holds.
-pub(crate) async fn fences(tables: &ItemTables, topic: &TopicInfo) -> Result<Vec<Fence>, LakeError> {
-    let mut fences = Vec::new();
-    for partition in 0..topic.partitions {
-        let epoch = tables.changes.transaction(&fence_id(&app_id(topic, partition))).await?;
-        fences.push(Fence::at(epoch.map_or(0, |epoch| u64::try_from(epoch).unwrap_or_default())));
-    }
-    Ok(fences)
+    let state = tables.changes.state();
+    let stored = |id: &String| state.transactions.get(id).and_then(|version| u64::try_from(*version).ok());
+    let of = |(fence, position): &(String, String)| {
+        (stored(position).map_or(0, |last| last + 1), Fence::at(stored(fence).unwrap_or_default()))
+    };
+    Ok(ids.iter().map(of).collect())
 }
 
 /// Names the fence of a partition in the log.

@@ -72,7 +72,8 @@ async fn what_lands_after_the_next_turn_began_is_left_out_also_after_a_restart(p
     let counted: Vec<Row> = all[..10].iter().chain(&all[20..30]).cloned().collect();
     assert_eq!(read(lake.changes(ITEM).unwrap()).await.len(), counted.len());
     assert_eq!(read(lake.current(ITEM).unwrap()).await, fold(&counted));
-    for (partition, position) in (0..).zip(lake.positions(ITEM, &fixture.bus.topics().await.unwrap()[0]).await.unwrap())
+    for (partition, (position, _)) in
+        (0..).zip(lake.reached(ITEM, &fixture.bus.topics().await.unwrap()[0]).await.unwrap())
     {
         assert_eq!(position, fixture.bus.end_offset(TOPIC, partition).await.unwrap(), "nothing is waited for");
     }

@@ -46,13 +46,13 @@ pub async fn run(command: &BusCommand, config: Config) -> anyhow::Result<()> {
         if item.as_ref().is_some_and(|wanted| wanted != code) {
             continue;
         }
-        let positions = match &lake {
-            Some(lake) => lake.positions(code, &topic).await?,
+        let reached = match &lake {
+            Some(lake) => lake.reached(code, &topic).await?,
             None => Vec::new(),
         };
         for partition in 0..topic.partitions {
             let end = bus.end_offset(&topic.name, partition).await?;
-            let known = positions.get(partition as usize).copied();
+            let known = reached.get(partition as usize).map(|(position, _)| *position);
             let text = |figure: Option<u64>| figure.map_or_else(|| "-".to_owned(), |figure| figure.to_string());
             let lag = known.map(|position| end.saturating_sub(position));
             writeln!(
