@@ -11,19 +11,21 @@ pub(crate) struct Disk {
     mounted: bool,
 }
 
+/// Size of the disk: for the start, and for each second of the schedule. Files that left a table stay for ten minutes.
 const MEGABYTES: u64 = 6144;
+const MEGABYTES_PER_SECOND: u64 = 6;
 
 impl Disk {
-    /// Makes it below `work`.
-    pub(crate) fn make(work: &Path) -> anyhow::Result<Self> {
+    /// Makes it below `work`, for a schedule of so many seconds. The image takes the space that is used in it.
+    pub(crate) fn make(work: &Path, seconds: u64) -> anyhow::Result<Self> {
         let (image, folder) = (work.join("disk.img"), work.join("disk"));
         std::fs::create_dir_all(&folder)?;
-        std::fs::File::create(&image)?.set_len(MEGABYTES << 20)?;
+        std::fs::File::create(&image)?.set_len((MEGABYTES + MEGABYTES_PER_SECOND * seconds) << 20)?;
         let run = |program: &str, arguments: &[&std::ffi::OsStr]| {
             Command::new(program).args(arguments).output().is_ok_and(|done| done.status.success())
         };
         let mounted = run("mkfs.ext4", &["-q".as_ref(), image.as_os_str()])
-            && run("mount", &["-o".as_ref(), "loop".as_ref(), image.as_os_str(), folder.as_os_str()]);
+            && run("mount", &["-o".as_ref(), "loop,discard".as_ref(), image.as_os_str(), folder.as_os_str()]);
         Ok(Self { folder, mounted })
     }
 

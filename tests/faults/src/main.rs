@@ -30,6 +30,7 @@ use minqiao_server::hub::Hub;
 use minqiao_server::units::Span;
 use minqiao_tests::{Brokers, ObjectStore, Schedule};
 use serde_json::json;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::disk::Disk;
@@ -66,11 +67,21 @@ struct Args {
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let args = Args::parse();
+    let mut terminated = signal(SignalKind::terminate())?;
+    // What is dropped ends what it started: hub, brokers, object store, disk.
+    tokio::select! {
+        done = run(args) => done,
+        _asked = tokio::signal::ctrl_c() => bail!("interrupted"),
+        _asked = terminated.recv() => bail!("terminated"),
+    }
+}
+
+async fn run(args: Args) -> anyhow::Result<()> {
     let temporary = tempfile::Builder::new().prefix("minqiao-faults-").tempdir()?;
     let work = args.work.clone().unwrap_or_else(|| temporary.path().to_owned());
     std::fs::create_dir_all(&work)?;
     say(&format!("seed {}, {} s, {}", args.seed, args.seconds, engine(&args)))?;
-    let disk = Disk::make(&work)?;
+    let disk = Disk::make(&work, args.seconds)?;
     if !disk.can_be_filled() {
         say("NOT RUN: full disk (needs root and a loop device)")?;
     }
