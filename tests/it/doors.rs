@@ -60,6 +60,8 @@ pub(crate) async fn code(response: Response) -> (StatusCode, String) {
     (status, problem["code"].as_str().expect("a code").to_owned())
 }
 
+    let chinese = problem["detail_zh"].as_str().expect("Chinese, too");
+    assert!(chinese.chars().any(|c| ('\u{4e00}'..='\u{9fff}').contains(&c)), "{problem}");
 #[tokio::test(flavor = "multi_thread")]
 async fn a_batch_is_answered_by_a_signed_receipt_and_becomes_queryable() {
     let world = World::start().await;

@@ -10,6 +10,7 @@
 pub mod access;
 mod batch_routes;
 pub mod catalogue_routes;
+mod chinese;
 pub mod evidence;
 mod feed_routes;
 pub mod feeds;

@@ -6,19 +6,21 @@ use axum::response::{IntoResponse, Response};
 use minqiao_core::{Kind, KindOf, Problem};
 use uuid::Uuid;
 
+use crate::chinese::advice;
+
 /// A refusal on its way out.
 #[derive(Debug)]
 pub struct Refusal {
     kind: Kind,
     code: &'static str,
     detail: String,
-    detail_zh: Option<String>,
+    detail_zh: String,
 }
 
 impl Refusal {
     /// A refusal in our own words.
     pub fn new(kind: Kind, code: &'static str, detail: impl Into<String>, detail_zh: impl Into<String>) -> Self {
-        Self { kind, code, detail: detail.into(), detail_zh: Some(detail_zh.into()) }
+        Self { kind, code, detail: detail.into(), detail_zh: detail_zh.into() }
     }
 
     /// No such thing, or not for this caller.
@@ -53,7 +55,8 @@ impl<E: KindOf> From<E> for Refusal {
             let cause = std::iter::successors(error.source(), |e| e.source()).last().map(ToString::to_string);
             tracing::error!(code = error.code(), cause_known = cause.is_some(), "internal error");
         }
-        Self { kind: error.kind(), code: error.code(), detail: error.public_message(), detail_zh: None }
+        let (kind, code) = (error.kind(), error.code());
+        Self { kind, code, detail: error.public_message(), detail_zh: advice(code, kind).to_owned() }
     }
 }
 
@@ -90,7 +93,7 @@ impl Refusal {
             status: status.as_u16(),
             code: self.code.to_owned(),
             detail: self.detail,
-            detail_zh: self.detail_zh,
+            detail_zh: Some(self.detail_zh),
             request_id,
         }
     }
