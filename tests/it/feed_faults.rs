@@ -107,6 +107,7 @@ async fn door(hub: &Hub, bus: Arc<dyn Bus>, stop: CancellationToken) -> String {
         feeds: feeds.until(stop.clone()),
         verifications: hub.verifications.clone(),
         store: hub.store.clone(),
+        vault: hub.vault.clone(),
         audit: hub.audit.clone(),
         clock: hub.clock.clone(),
         metrics: DoorMetrics::register(&registry).expect("names are free"),

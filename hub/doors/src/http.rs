@@ -12,7 +12,7 @@ use tower_http::set_header::SetResponseHeaderLayer;
 
 use crate::problem::Refusal;
 use crate::state::AppState;
-use crate::{batch_routes, catalogue_routes, feed_routes, openapi, sql_routes, verify_routes, welcome};
+use crate::{batch_routes, catalogue_routes, feed_routes, key_routes, openapi, sql_routes, verify_routes, welcome};
 
 /// Who may call a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,6 +50,7 @@ pub const ROUTES: &[Route] = &[
     route("GET", "/openapi.json", Access::Public, "This document."),
     route("GET", "/v1/catalogue", Access::Public, "Departments, classes and the 73 items."),
     route("GET", "/v1/catalogue/{item}", Access::Public, "One item with its fields, code tables and levels."),
+    route("GET", "/v1/keys", Access::Public, "Public keys that check the signatures of receipts and reports."),
     route(
         "POST",
         "/v1/items/{item}/batches",
@@ -94,6 +95,7 @@ fn handler(route: &Route) -> MethodRouter<AppState> {
         ("GET", "/openapi.json") => get(openapi::document),
         ("GET", "/v1/catalogue") => get(catalogue_routes::all),
         ("GET", "/v1/catalogue/{item}") => get(catalogue_routes::one),
+        ("GET", "/v1/keys") => get(key_routes::all),
         ("POST", "/v1/items/{item}/batches") => post(batch_routes::batch),
         ("POST", "/v1/items/{item}/rejects") => post(batch_routes::rejects),
         ("GET", "/v1/receipts/{batch_id}") => get(batch_routes::receipt),

@@ -16,6 +16,7 @@ mod feed_routes;
 pub mod feeds;
 pub mod http;
 pub mod identity;
+mod key_routes;
 pub mod metrics;
 pub mod openapi;
 pub mod operations;

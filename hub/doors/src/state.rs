@@ -10,6 +10,7 @@ use minqiao_intake::Intake;
 use minqiao_query::SqlService;
 use minqiao_schemas::Catalogue;
 use minqiao_store::{AuditLog, Store};
+use minqiao_vault::Vault;
 
 use crate::access::AccessList;
 use crate::feeds::Feeds;
@@ -34,6 +35,8 @@ pub struct AppState {
     pub verifications: Arc<Verifications>,
     /// Receipts and reports.
     pub store: Store,
+    /// Its public keys check what the hub signed.
+    pub vault: Vault,
     /// Evidence.
     pub audit: Arc<AuditLog>,
     /// Time.

@@ -284,6 +284,7 @@ impl Hub {
             verifications: self.verifications.clone(),
             store: self.store.clone(),
             audit: self.audit.clone(),
+            vault: self.vault.clone(),
             clock: self.clock.clone(),
             metrics: self.doors.clone(),
             user_limit: Arc::new(UserLimit::per_minute(

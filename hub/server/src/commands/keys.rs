@@ -1,4 +1,4 @@
-//! `minqiao keys list | rotate`.
+//! `minqiao keys list | public | rotate`.
 
 use std::io::Write;
 use std::sync::Arc;
@@ -16,6 +16,8 @@ use crate::hub::Hub;
 pub enum KeysCommand {
     /// Versions in the ring; no key is shown.
     List,
+    /// Public keys of all signing versions as PEM, oldest first: they check receipts and reports (ops/receipts.md).
+    Public,
     /// Make a new version for sealing and signing. What was sealed before stays readable; tokens do not change.
     Rotate,
 }
@@ -24,6 +26,12 @@ pub enum KeysCommand {
 pub async fn run(command: &KeysCommand, config: Config) -> anyhow::Result<()> {
     let versions: KeyVersions = match command {
         KeysCommand::List => Vault::open(VaultOptions::at(config.keys()))?.versions(),
+        KeysCommand::Public => {
+            for key in Vault::open(VaultOptions::at(config.keys()))?.public_keys() {
+                write!(std::io::stdout(), "# key_id {}\n{}", key.key_id, key.pem)?;
+            }
+            return Ok(());
+        }
         KeysCommand::Rotate => {
             let hub = Hub::open(config, Arc::new(SystemClock::new())).await?;
             let versions = hub.vault.rotate()?;
