@@ -21,7 +21,7 @@ pub(crate) struct Scene {
     pub(crate) city: PathBuf,
     pub(crate) made: Made,
     seed: u64,
-    bars: MultiProgress,
+    pub(crate) bars: MultiProgress,
     is_in: AtomicBool,
 }
 
