@@ -1,5 +1,6 @@
 //! One integration binary; tests are its modules.
 
+mod back_pressure;
 mod cluster;
 mod crash;
 mod damage;

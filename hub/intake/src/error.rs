@@ -76,6 +76,12 @@ pub enum IntakeError {
         /// When to try again.
         retry_after: Duration,
     },
+    /// Too much of the item waits for the lake.
+    #[error("the lake is behind with this item, try again in {} s", .retry_after.as_secs())]
+    LakeBehind {
+        /// When to try again.
+        retry_after: Duration,
+    },
     /// Another hub is appending to the item and did not give it up in time.
     #[error("another hub is taking batches of this item, try again in {} ms", .retry_after.as_millis())]
     ItemBusy {
@@ -154,9 +160,10 @@ impl KindOf for IntakeError {
             Self::PolicyForbidden { .. } | Self::ForeignCounty { .. } => Kind::Forbidden,
             Self::TooLarge { .. } | Self::Malformed { .. } | Self::Schema(_) => Kind::InvalidArgument,
             Self::RateLimited { retry_after } => Kind::RateLimited { retry_after: *retry_after },
-            Self::TooEarly { retry_after, .. } | Self::ItemBusy { retry_after } | Self::TurnLost { retry_after } => {
-                Kind::Unavailable { retry_after: *retry_after }
-            }
+            Self::TooEarly { retry_after, .. }
+            | Self::LakeBehind { retry_after }
+            | Self::ItemBusy { retry_after }
+            | Self::TurnLost { retry_after } => Kind::Unavailable { retry_after: *retry_after },
             Self::BatchConflict { .. } => Kind::Conflict,
             Self::NotReplayable { .. } => Kind::FailedPrecondition,
             Self::Known { .. } => Kind::Unavailable { retry_after: Duration::from_secs(5) },
@@ -177,6 +184,7 @@ impl KindOf for IntakeError {
             Self::Schema(_) => "schema_drift",
             Self::RateLimited { .. } => "rate_limited",
             Self::TooEarly { .. } => "batch_too_early",
+            Self::LakeBehind { .. } => "lake_behind",
             Self::ItemBusy { .. } => "item_busy",
             Self::TurnLost { .. } => "turn_lost",
             Self::BatchConflict { .. } => "batch_conflict",

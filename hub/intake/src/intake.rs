@@ -3,6 +3,7 @@
 //! ```text
 //! 1 admission            who, what, how fast; nothing is kept
 //! 2 receipt before?      same batch id, same body: the same receipt, done
+//!   flow                 if too much of the item waits for the lake: come again later ([`crate::flow`])
 //! 3 decode judge seal    on one of two workers; clear text ends here
 //!   turn                 if the sender names the batch before this one: after that one ([`crate::turn`])
 //! 4 item's lane          one batch of an item at a time from here to 7; among several hubs, too ([`crate::claims`])
@@ -25,7 +26,7 @@
 //! **Order.** A provider that awaits a receipt before it sends the next batch of an item, or that names in each batch the
 //! one before it, has its batches on the bus in that order. Different items run in parallel; two workers bound the CPU and the clear text in memory.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -47,6 +48,7 @@ use crate::IntakeError;
 use crate::admission::{Admission, county_of};
 use crate::claims::{Lanes, spawn_giver};
 use crate::decode::{CellFault, Decoded, Format, Raw, decode, rejects};
+use crate::flow::Flow;
 use crate::judge::{Rejected, judge};
 use crate::known::{BatchTag, KnownVersions};
 use crate::lane::{Decision, Lane};
@@ -104,6 +106,7 @@ pub(crate) struct Core {
     batch_locks: Vec<Mutex<()>>,
     pub(crate) lanes: Lanes,
     turns: Turns,
+    pub(crate) flow: Flow,
 }
 
 /// What is to be processed.
@@ -184,6 +187,7 @@ impl Intake {
             batch_locks: (0..BATCH_LOCKS).map(|_| Mutex::new(())).collect(),
             lanes,
             turns: Turns::default(),
+            flow: Flow::new(items),
             options,
         };
         let core = Arc::new(core);
@@ -228,6 +232,16 @@ impl Intake {
         provider: Option<&ProviderCode>,
     ) -> Result<Vec<StoredReceipt>, IntakeError> {
         Ok(self.core.store.receipts(batch_id.as_str(), provider.map(ProviderCode::as_str)).await?)
+    }
+
+    /// Messages that this hub appended since it started, by item; items without any are left out.
+    pub fn appended(&self) -> BTreeMap<&'static str, u64> {
+        self.core.flow.appended()
+    }
+
+    /// Sends new batches of these items away until the next call, and of no others ([`IntakeError::LakeBehind`]).
+    pub fn hold(&self, items: &BTreeSet<&str>) {
+        self.core.flow.hold(items);
     }
 
     /// Writes out what is only in memory; a later start then has nothing to catch up with. Not needed for safety.
@@ -314,6 +328,7 @@ impl Core {
         if let Some(before) = self.store.receipt(provider.as_str(), kind, batch_id.as_str()).await? {
             return self.repeated(item, &batch_id, rows, before.receipt).await;
         }
+        self.flow.check(item)?;
         let received_at = self.clock.now();
         let envelope = BatchEnvelope { provider, batch_id, received_at };
         let prepared = self.prepare(item, rows, &envelope).await?;

@@ -64,6 +64,7 @@ impl Core {
         let (mut lane, prepared, mut decision) = self.work(decide).await?;
         lane.settled = false;
         let positions = self.append(&lane.topic, std::mem::take(&mut decision.messages)).await?;
+        self.flow.count(item, positions.iter().map(|(_, offsets)| offsets.len()).sum());
         // The bus knows these messages by batch and span, but the rows in them are new: an attempt that never got its
         // receipt used this batch id for another content (INT-3). Its rows must not be taken for these.
         if lane.known.as_ref().is_some_and(|known| known.is_old(&positions)) {

@@ -11,7 +11,7 @@
 //!
 //! Reading order: [`intake`] (the path of a batch and why a crash at any point is harmless), [`admission`] (who may send
 //! what, how much), [`decode`], [`judge`], [`known`] (which versions exist), `turn` (whose batch is
-//! next), `claims` (which hub's item it is), [`publish`], [`quarantine`], [`metrics`].
+//! next), `claims` (which hub's item it is), `flow` (what waits for the lake), [`publish`], [`quarantine`], [`metrics`].
 //!
 //! Invariants:
 //! - INT-1 A receipt is given only for rows that are durable on the bus or in the quarantine.
@@ -21,11 +21,13 @@
 //! - INT-4 No error, log line, metric or stored text outside a ciphertext holds a value of a row.
 //! - INT-5 One bad row costs no other row anything.
 //! - INT-6 A batch that names another enters the bus after that one.
+//! - INT-7 While too much of an item waits for the lake, its new batches are sent away.
 
 pub mod admission;
 mod claims;
 pub mod decode;
 pub mod error;
+mod flow;
 pub mod intake;
 pub mod judge;
 pub mod known;

@@ -124,6 +124,8 @@ pub struct Limits {
     /// Memory of one query.
     pub query_memory_max: Size,
     /// Time of one query.
+    /// Messages of one item that may wait for the lake; above, its batches are sent away until half of them are in.
+    pub lake_behind_messages_max: u64,
     pub query_timeout: Span,
     /// Rows of one answer.
     pub query_rows_max: usize,
@@ -245,6 +247,7 @@ pub enum ConfigError {
     /// The file cannot be read.
     #[error("cannot read the configuration `{0}`")]
     Read(PathBuf, #[source] std::io::Error),
+            lake_behind_messages_max: 100_000,
     /// Not TOML, an unknown key or a value of the wrong form.
     #[error("{origin}: {message}")]
     Form {
@@ -363,6 +366,7 @@ impl Config {
 
     /// Effective configuration as TOML. It names files of secrets, never their content.
     pub fn effective(&self) -> String {
+        want(self.limits.lake_behind_messages_max > 0, "`limits.lake_behind_messages_max` must be above 0");
         toml::to_string_pretty(self).unwrap_or_else(|e| format!("# cannot be printed: {e}"))
     }
 }

@@ -40,6 +40,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::back_pressure::BackPressure;
 use crate::certificates::secret_folder;
 use crate::cluster;
 use crate::config::{Config, Role};
@@ -328,6 +329,12 @@ impl Hub {
             if roles.has(Role::Writer) || roles.has(Role::Query) {
                 work.push(Task::spawn("lake follower", |stop| async move { lake.run_follow(every, stop).await }));
             }
+        }
+        if roles.has(Role::Gateway) {
+            let (intake, lake, bus) = (self.intake.clone(), self.lake.clone(), self.bus.clone());
+            let limit = self.config.limits.lake_behind_messages_max;
+            let pressure = BackPressure::new(intake, lake, bus, limit, &self.registry)?;
+            work.push(Task::spawn("back-pressure", |stop| pressure.run(stop)));
         }
         if roles.has(Role::Writer) {
             let (writer, bus, lake) = (self.writer.clone(), self.bus.clone(), self.lake.clone());
