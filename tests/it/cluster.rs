@@ -61,9 +61,7 @@ impl Cluster {
         let url = common.join("store-url");
         std::fs::write(&url, format!("{postgres}{and}options[search_path]=cluster_{unique}")).expect("written");
         let mut shared = Config { data_dir: common.clone(), ..Config::default() };
-        let options = serde_json::json!({ "bootstrap": kafka });
-        shared.bus.kafka = Some(serde_json::from_value(options).expect("options"));
-        shared.bus.namespace = format!("cluster-{unique}.");
+        crate::world::bus_on_kafka(&mut shared, kafka);
         shared.store.engine = StoreEngine::Postgres;
         shared.store.url_file = Some(url);
         // On an object store where there is one, else in a folder that all see.

@@ -6,12 +6,15 @@ use std::time::Duration;
 use minqiao_core::{Receipt, Role};
 use minqiao_doors::access::{AccessFile, UserEntry};
 use minqiao_policy::PolicySource;
+use minqiao_server::config::Config;
+use minqiao_tests::servers::named;
 use reqwest::{Client, StatusCode};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use crate::doors::{ITEM, citizen, code, ndjson, row, send};
-use crate::world::World;
+use crate::feed_waits::a_long_poll_is_woken;
+use crate::world::{World, bus_on_kafka};
 
 pub(crate) const FEED: &str = "items/elderly_allowance";
 const HOME: &str = "371002";
@@ -50,6 +53,10 @@ fn write_policies(folder: &Path, source: &PolicySource) {
 /// A hub whose civil affairs shares allowances with the departments of education and health of a county, and with
 /// housing in the whole city.
 pub(crate) async fn sharing_world() -> World {
+    sharing_world_with(|_| {}).await
+}
+
+async fn sharing_world_with(change: impl FnOnce(&mut Config)) -> World {
     let shares = [
         share("education", "shareInCounty"),
         share("health-commission", "shareInCounty"),
@@ -60,6 +67,7 @@ pub(crate) async fn sharing_world() -> World {
             let folder = config.data_dir.join("policies");
             write_policies(&folder, &policies(&shares));
             config.access.policies = Some(folder);
+            change(config);
         },
         invite,
     )
@@ -301,7 +309,21 @@ async fn arrow_reads_back_as_the_rows_that_json_shows() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restart_in_the_middle_loses_nothing_and_repeats_nothing() {
-    let mut world = sharing_world().await;
+    read_across_restarts(sharing_world().await).await.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restart_in_the_middle_loses_nothing_and_repeats_nothing_on_kafka() {
+    let Some(kafka) = named("MINQIAO_KAFKA_BOOTSTRAP", "kafka") else { return };
+    let world = sharing_world_with(|config| bus_on_kafka(config, &kafka)).await;
+    let config = world.running.hub.config.clone();
+    let world = read_across_restarts(world).await;
+    a_long_poll_is_woken(&world).await;
+    world.stop().await;
+    minqiao_server::bus::remove_namespace(&config).await.expect("the topics go");
+}
+
+async fn read_across_restarts(mut world: World) -> World {
     let client = |world: &World| world.cast_client("education.371002");
     let (mut seen, mut receipts) = (Vec::new(), Vec::new());
     let (mut at, mut at_receipts) = ("start".to_owned(), "start".to_owned());
@@ -324,7 +346,7 @@ async fn a_restart_in_the_middle_loses_nothing_and_repeats_nothing() {
     assert_eq!(seen.len(), 120);
     assert_eq!(seen.iter().collect::<std::collections::BTreeSet<_>>().len(), 120, "no row twice, none lost");
     assert_eq!(receipts, ["b-0", "b-1", "b-2", "b-3"]);
-    world.stop().await;
+    world
 }
 
 #[tokio::test(flavor = "multi_thread")]

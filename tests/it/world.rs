@@ -39,6 +39,14 @@ pub(crate) fn config(folder: &Path) -> Config {
     config
 }
 
+/// Puts the bus on a Kafka cluster, with topics that nobody else has. Whoever did it removes them with
+/// `minqiao_server::bus::remove_namespace`.
+pub(crate) fn bus_on_kafka(config: &mut Config, bootstrap: &str) {
+    let options = serde_json::json!({ "bootstrap": bootstrap });
+    config.bus.kafka = Some(serde_json::from_value(options).expect("options"));
+    config.bus.namespace = format!("it-{}.", uuid::Uuid::new_v4().simple());
+}
+
 /// Puts the lake on the object store of `tests/servers/s3`, in a place that nobody else has. Answers the server's
 /// folder, or says that there is none.
 pub(crate) fn lake_on_s3(config: &mut Config) -> Option<PathBuf> {

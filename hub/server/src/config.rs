@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use minqiao_bus_kafka::KafkaOptions;
 use minqiao_core::{Kind, KindOf};
+use minqiao_doors::feeds::FeedLimits;
 use minqiao_schemas::division;
 use serde::{Deserialize, Serialize};
 
@@ -51,6 +52,8 @@ pub struct Config {
     pub lake: Lake,
     /// Bounds (D12).
     pub limits: Limits,
+    /// What departments read.
+    pub feeds: Feeds,
     /// Who may come in, what they may see, what the rules' parameters are.
     pub access: Access,
     /// Logging.
@@ -121,16 +124,32 @@ pub struct Limits {
     pub batch_rows_max: usize,
     /// Rows per second of one provider, averaged; bursts of ten seconds' worth.
     pub provider_rows_per_second: u32,
+    /// Messages of one item that may wait for the lake; above, its batches are sent away until half of them are in.
+    pub lake_behind_messages_max: u64,
     /// Memory of one query.
     pub query_memory_max: Size,
     /// Time of one query.
-    /// Messages of one item that may wait for the lake; above, its batches are sent away until half of them are in.
-    pub lake_behind_messages_max: u64,
     pub query_timeout: Span,
     /// Rows of one answer.
     pub query_rows_max: usize,
     /// Queries of one user per minute.
     pub user_queries_per_minute: u32,
+}
+
+/// Bounds of what departments read.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Feeds {
+    /// Rows of one page.
+    pub rows_max: usize,
+    /// Longest wait for rows.
+    pub wait_max: Span,
+    /// Longest event stream; the client comes again.
+    pub stream_max: Span,
+    /// Waits and streams of one reader at the same time.
+    pub polls_of_one_max: usize,
+    /// Waits and streams of all readers.
+    pub polls_max: usize,
 }
 
 /// Who may come in, what they may see, what the rules' parameters are.
@@ -178,6 +197,7 @@ impl Default for Config {
             bus: Bus::default(),
             lake: Lake::default(),
             limits: Limits::default(),
+            feeds: Feeds::default(),
             access: Access::default(),
             log: Log::default(),
         }
@@ -227,10 +247,33 @@ impl Default for Limits {
             body_bytes_max: Size(32 << 20),
             batch_rows_max: 100_000,
             provider_rows_per_second: 200_000,
+            lake_behind_messages_max: 100_000,
             query_memory_max: Size(512 << 20),
             query_timeout: Span(std::time::Duration::from_secs(30)),
             query_rows_max: 100_000,
             user_queries_per_minute: 120,
+        }
+    }
+}
+
+impl Default for Feeds {
+    fn default() -> Self {
+        let FeedLimits { rows_max, wait_max, stream_max, polls_of_one_max, polls_max, .. } = FeedLimits::default();
+        Self { rows_max, wait_max: Span(wait_max), stream_max: Span(stream_max), polls_of_one_max, polls_max }
+    }
+}
+
+impl Feeds {
+    pub(crate) fn limits(&self) -> FeedLimits {
+        let defaults = FeedLimits::default();
+        FeedLimits {
+            rows_max: self.rows_max,
+            rows_default: defaults.rows_default.min(self.rows_max),
+            wait_max: self.wait_max.0,
+            stream_max: self.stream_max.0,
+            polls_of_one_max: self.polls_of_one_max,
+            polls_max: self.polls_max,
+            ..defaults
         }
     }
 }
@@ -247,7 +290,6 @@ pub enum ConfigError {
     /// The file cannot be read.
     #[error("cannot read the configuration `{0}`")]
     Read(PathBuf, #[source] std::io::Error),
-            lake_behind_messages_max: 100_000,
     /// Not TOML, an unknown key or a value of the wrong form.
     #[error("{origin}: {message}")]
     Form {
@@ -324,8 +366,15 @@ impl Config {
         want(self.limits.body_bytes_max.0 >= 1 << 16, "`limits.body_bytes_max` must be at least `64KiB`");
         want(self.limits.query_rows_max > 0, "`limits.query_rows_max` must be above 0");
         want(self.limits.provider_rows_per_second > 0, "`limits.provider_rows_per_second` must be above 0");
+        want(self.limits.lake_behind_messages_max > 0, "`limits.lake_behind_messages_max` must be above 0");
         want(self.limits.user_queries_per_minute > 0, "`limits.user_queries_per_minute` must be above 0");
         want(self.http.connections_max > 0, "`http.connections_max` must be above 0");
+        want(self.feeds.rows_max > 0, "`feeds.rows_max` must be above 0");
+        want(self.feeds.stream_max.0.as_secs() > 0, "`feeds.stream_max` must be at least `1s`");
+        want(
+            (1..=self.feeds.polls_max).contains(&self.feeds.polls_of_one_max),
+            "`feeds.polls_of_one_max` must be 1 to `feeds.polls_max`",
+        );
         self.lake.check(&mut want);
         want(
             self.http.listen != self.operations.listen || self.http.listen.port() == 0,
@@ -366,7 +415,6 @@ impl Config {
 
     /// Effective configuration as TOML. It names files of secrets, never their content.
     pub fn effective(&self) -> String {
-        want(self.limits.lake_behind_messages_max > 0, "`limits.lake_behind_messages_max` must be above 0");
         toml::to_string_pretty(self).unwrap_or_else(|e| format!("# cannot be printed: {e}"))
     }
 }

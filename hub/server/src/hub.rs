@@ -20,7 +20,7 @@ use minqiao_bus::Bus;
 use minqiao_core::Clock;
 use minqiao_doors::access::AccessList;
 use minqiao_doors::evidence::QueryEvidence;
-use minqiao_doors::feeds::{FeedLimits, FeedMetrics, FeedParts, Feeds};
+use minqiao_doors::feeds::{FeedMetrics, FeedParts, Feeds};
 use minqiao_doors::http::{self, Access};
 use minqiao_doors::metrics::DoorMetrics;
 use minqiao_doors::operations::{self, Check, Health};
@@ -225,7 +225,7 @@ impl Hub {
             clock: clock.clone(),
             catalogue,
             metrics: FeedMetrics::register(&registry)?,
-            limits: FeedLimits::default(),
+            limits: config.feeds.limits(),
         });
         let list = config.access_list();
         let access = match std::fs::exists(&list) {
@@ -284,8 +284,8 @@ impl Hub {
             feeds: self.feeds.clone(),
             verifications: self.verifications.clone(),
             store: self.store.clone(),
-            audit: self.audit.clone(),
             vault: self.vault.clone(),
+            audit: self.audit.clone(),
             clock: self.clock.clone(),
             metrics: self.doors.clone(),
             user_limit: Arc::new(UserLimit::per_minute(
