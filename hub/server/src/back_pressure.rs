@@ -69,13 +69,17 @@ impl BackPressure {
     }
 
     async fn look(&mut self) {
-        for (item, appended) in self.intake.appended() {
-            if !self.items.contains_key(item) {
-                // Its topic was made before anything was appended to it.
-                let Ok(topics) = self.bus.topics().await else { continue };
-                let Some(topic) = topics.into_iter().find(|topic| topic.name == topic_of(item)) else { continue };
-                self.items.insert(item, Watched { topic, appended: 0, reached: None, held: false });
+        let appended = self.intake.appended();
+        let new: Vec<&'static str> = appended.keys().copied().filter(|item| !self.items.contains_key(item)).collect();
+        // Topics were made before anything was appended to them. A bus that does not answer is asked again.
+        let topics = if new.is_empty() { Vec::new() } else { self.bus.topics().await.unwrap_or_default() };
+        for item in new {
+            if let Some(topic) = topics.iter().find(|topic| topic.name == topic_of(item)) {
+                let watched = Watched { topic: topic.clone(), appended: 0, reached: None, held: false };
+                self.items.insert(item, watched);
             }
+        }
+        for (item, appended) in appended {
             let Some(watched) = self.items.get_mut(item) else { continue };
             if appended == watched.appended && !watched.held {
                 continue;
