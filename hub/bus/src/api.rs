@@ -253,6 +253,11 @@ pub trait Bus: Send + Sync + fmt::Debug {
     /// Where this engine differs.
     fn capabilities(&self) -> Capabilities;
 
+    /// Fails when nothing can be appended any more until the log is opened again, as after a write that the disk refused.
+    async fn check(&self) -> Result<(), BusError> {
+        Ok(())
+    }
+
     /// Finishes what was accepted and refuses more. Calling it is polite; durability does not depend on it.
     async fn close(&self) -> Result<(), BusError>;
 }

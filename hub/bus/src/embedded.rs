@@ -19,8 +19,8 @@
 //!
 //! **Damage.** A log that lacks what was acknowledged does not open (`noted`).
 //!
-//! **A failed sync** poisons the store: every later append fails until the process is started again, because what
-//! the disk holds is unknown from then on.
+//! **A failed write or sync** poisons the store: every later append fails until the process is started again, because
+//! what the disk holds is unknown from then on. [`Bus::check`] tells.
 //!
 //! **Memory** is the queue ([`Limits::queued_bytes_max`]), up to five memtables of [`EmbeddedOptions::memtable_bytes`]
 //! and the block cache.
@@ -313,6 +313,12 @@ impl Bus for EmbeddedBus {
 
     fn capabilities(&self) -> Capabilities {
         Capabilities { durable: true, idempotent_forever: true }
+    }
+
+    async fn check(&self) -> Result<(), BusError> {
+        let log = Arc::clone(&self.log);
+        // Writes nothing that would not be written anyway; a store that a failed write has poisoned says so.
+        blocking(move || log.db.persist(PersistMode::Buffer).map_err(storage)).await
     }
 
     async fn close(&self) -> Result<(), BusError> {

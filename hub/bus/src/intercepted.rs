@@ -99,6 +99,10 @@ impl Bus for Intercepted {
         self.inner.capabilities()
     }
 
+    async fn check(&self) -> Result<(), BusError> {
+        self.inner.check().await
+    }
+
     async fn close(&self) -> Result<(), BusError> {
         self.by.before(Call::Other).await?;
         self.inner.close().await

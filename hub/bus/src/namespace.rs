@@ -67,6 +67,10 @@ impl Bus for Namespaced {
         self.inner.capabilities()
     }
 
+    async fn check(&self) -> Result<(), BusError> {
+        self.inner.check().await
+    }
+
     async fn close(&self) -> Result<(), BusError> {
         self.inner.close().await
     }

@@ -244,6 +244,12 @@ impl Intake {
         self.core.flow.hold(items);
     }
 
+    /// Fails when the index of versions takes nothing more until it is opened again.
+    pub async fn check(&self) -> Result<(), IntakeError> {
+        let core = Arc::clone(&self.core);
+        tokio::task::spawn_blocking(move || core.known.check()).await.map_err(|_| IntakeError::Worker)?
+    }
+
     /// Writes out what is only in memory; a later start then has nothing to catch up with. Not needed for safety.
     pub async fn close(&self) -> Result<(), IntakeError> {
         self.core.give_all_back().await;

@@ -254,6 +254,11 @@ impl KnownVersions {
         Ok(())
     }
 
+    /// Fails when a write that the disk refused has ended the index until it is opened again. Blocking.
+    pub fn check(&self) -> Result<(), IntakeError> {
+        Ok(self.db.persist(fjall::PersistMode::Buffer)?)
+    }
+
     /// Makes what was flushed durable; for an orderly end.
     pub fn sync(&self) -> Result<(), IntakeError> {
         Ok(self.db.persist(fjall::PersistMode::SyncAll)?)

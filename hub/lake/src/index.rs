@@ -17,7 +17,7 @@ use std::collections::HashSet;
 use std::path::Path;
 
 use arrow::array::{Array, FixedSizeBinaryArray};
-use fjall::{Database, Keyspace, KeyspaceCreateOptions};
+use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 use minqiao_core::Token;
 
 use crate::LakeError;
@@ -87,6 +87,11 @@ impl PointIndex {
             .open()?;
         let blocks = database.keyspace("blocks", || KeyspaceCreateOptions::default().max_memtable_size(16 << 20))?;
         Ok(Self { database, blocks })
+    }
+
+    /// Fails when a write that the disk refused has ended the index until it is opened again. Blocking.
+    pub(crate) fn check(&self) -> Result<(), LakeError> {
+        Ok(self.database.persist(PersistMode::Buffer)?)
     }
 
     /// Stores a file's entries. Blocking.

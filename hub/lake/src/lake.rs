@@ -275,6 +275,12 @@ impl Lake {
         Ok(self.tables(item)?.changes.state().version)
     }
 
+    /// Fails when the point index takes nothing more until it is opened again.
+    pub async fn check(&self) -> Result<(), LakeError> {
+        let index = Arc::clone(&self.index);
+        tokio::task::spawn_blocking(move || index.check()).await.map_err(|_| LakeError::Task)?
+    }
+
     /// Rows per item, from the files' metadata.
     pub fn row_counts(&self) -> BTreeMap<String, RowCounts> {
         let count = |tables: &Arc<ItemTables>| {

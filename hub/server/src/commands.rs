@@ -1,5 +1,6 @@
 //! The command line. One module per command; this one says what can be typed and what the exit code means.
 
+use std::io::IsTerminal;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
@@ -99,6 +100,7 @@ pub fn exit_code(error: &anyhow::Error) -> u8 {
         error.downcast_ref::<E>().map(|e| e.kind().exit_code())
     }
     code::<crate::config::ConfigError>(error)
+        .or_else(|| code::<crate::broken::Broken>(error))
         .or_else(|| code::<minqiao_query::QueryError>(error))
         .or_else(|| code::<minqiao_doors::access::AccessError>(error))
         .or_else(|| code::<minqiao_store::StoreError>(error))
@@ -136,7 +138,9 @@ pub fn run_with_runtime(cli: &Cli, config: Config) -> anyhow::Result<()> {
 fn start_log(config: &Config, filter: &str) {
     let filter =
         tracing_subscriber::EnvFilter::try_new(filter).unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // Colours are for terminals; a file or a collector would keep their codes.
+    let colours = std::io::stderr().is_terminal();
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours).with_writer(std::io::stderr);
     // A second start in one process (tests) keeps the first.
     let _kept = match config.log.format {
         LogFormat::Text => log.try_init(),

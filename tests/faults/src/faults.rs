@@ -179,8 +179,9 @@ impl Striker<'_> {
         self.pause(500, 4000).await;
         self.disk.free()?;
         anyhow::ensure!(full, "the disk never said that it was full");
-        self.hub.kill()?;
-        self.hub.start()
+        // A hub whose write was refused ends by itself and is started again by whoever watches it: `ready` does.
+        self.pause(4000, 6000).await;
+        self.hub.ready(READY_WITHIN).await
     }
 
     async fn jump(&mut self) -> anyhow::Result<()> {

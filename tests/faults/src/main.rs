@@ -130,7 +130,7 @@ async fn run(args: Args) -> anyhow::Result<()> {
     let panics = hub.panics();
     let page = json!({
         "engine": engine(&args), "seed": args.seed, "seconds": args.seconds, "publishers": args.publishers,
-        "faults": fired, "faults_that_never_fired": silent, "panics": panics,
+        "faults": fired, "faults_that_never_fired": silent, "panics": panics, "hub_ended_by_itself": hub.ended_by_itself,
         "batches": counts.batches.load(Ordering::Relaxed), "requests_given_up": counts.given_up.load(Ordering::Relaxed),
         "requests_failed": counts.failed.load(Ordering::Relaxed), "verdict": verdict,
     });

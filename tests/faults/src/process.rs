@@ -18,6 +18,8 @@ pub(crate) struct HubProcess {
     probe: String,
     shim: Arc<Shim>,
     child: Option<Child>,
+    /// How often it was found to have ended by itself, as it does when its disk refuses a write.
+    pub(crate) ended_by_itself: u64,
 }
 
 impl HubProcess {
@@ -26,7 +28,7 @@ impl HubProcess {
         let file = folder.join("minqiao.toml");
         std::fs::write(&file, config.effective())?;
         let probe = format!("http://{}/readyz", config.operations.listen);
-        Ok(Self { config: file, log: folder.join("hub.log"), probe, shim, child: None })
+        Ok(Self { config: file, log: folder.join("hub.log"), probe, shim, child: None, ended_by_itself: 0 })
     }
 
     pub(crate) fn start(&mut self) -> anyhow::Result<()> {
@@ -45,6 +47,7 @@ impl HubProcess {
                     return anyhow::Ok(());
                 }
                 if self.child.as_mut().is_none_or(|child| !matches!(child.try_wait(), Ok(None))) {
+                    self.ended_by_itself += u64::from(self.child.is_some());
                     tokio::time::sleep(Duration::from_millis(500)).await;
                     self.start()?;
                 }

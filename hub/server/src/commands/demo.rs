@@ -138,12 +138,14 @@ pub async fn run(args: &DemoArgs, mut config: Config, data_given: bool) -> anyho
             .with_context(|| format!("cannot write the summary `{}`", file.display()))?;
     }
     drop(temporary);
+    let mut ended = Ok(());
     if !args.exit {
         say(&show::where_to_go(&running, &cast))?;
-        super::serve::wait_for_end().await?;
+        ended = super::serve::until_end(&running.hub).await;
     }
     running.stop().await;
     leave(args, &elsewhere, data_given).await?;
+    ended?;
     if !summary.agrees() {
         bail!("the hub and the city's truth disagree; see the lines above");
     }
