@@ -1,7 +1,7 @@
 //! How to reach the cluster and what its topics must be like.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use minqiao_bus::{BusError, Limits};
@@ -127,12 +127,16 @@ pub enum Security {
         ca: PathBuf,
         /// Who we are.
         username: String,
-        /// Shown to the brokers' SCRAM only.
-        password: Password,
+        /// Shown to the brokers' SCRAM only. For the environment; a configuration file names `password_file`.
+        #[serde(default, skip_serializing)]
+        password: Option<Password>,
+        /// File that holds the password alone; read when a client is made.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        password_file: Option<PathBuf>,
     },
 }
 
-/// A password: never printed, never serialised.
+/// A password: never printed.
 #[derive(Clone, PartialEq, Eq, Deserialize)]
 #[serde(transparent)]
 pub struct Password(String);
@@ -142,17 +146,17 @@ impl Password {
     pub fn new(password: impl Into<String>) -> Self {
         Self(password.into())
     }
+
+    fn of(file: &Path) -> Result<Self, BusError> {
+        let text = std::fs::read_to_string(file).map_err(|_| wrong("names a `password_file` that cannot be read"))?;
+        let password = text.trim_end_matches(['\r', '\n']);
+        if password.is_empty() { Err(wrong("names an empty `password_file`")) } else { Ok(Self::new(password)) }
+    }
 }
 
 impl fmt::Debug for Password {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("(hidden)")
-    }
-}
-
-impl Serialize for Password {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str("(hidden)")
     }
 }
 
@@ -221,6 +225,11 @@ impl KafkaOptions {
         {
             return refuse("security", "needs `cert` and `key` together");
         }
+        if let Security::SaslScram { password, password_file, .. } = &self.security
+            && password.is_some() == password_file.is_some()
+        {
+            return refuse("security", "needs `password_file`, or the password from the environment, and not both");
+        }
         Ok(())
     }
 
@@ -270,7 +279,12 @@ impl KafkaOptions {
                     config.set("ssl.certificate.location", path(cert)?).set("ssl.key.location", path(key)?);
                 }
             }
-            Security::SaslScram { ca, username, password } => {
+            Security::SaslScram { ca, username, password, password_file } => {
+                let password = match (password, password_file) {
+                    (Some(password), _) => password.clone(),
+                    (None, Some(file)) => Password::of(file)?,
+                    (None, None) => return Err(wrong("has no password")),
+                };
                 config
                     .set("security.protocol", "sasl_ssl")
                     .set("ssl.ca.location", path(ca)?)
@@ -328,8 +342,12 @@ impl KafkaOptions {
     }
 }
 
-fn path(path: &std::path::Path) -> Result<&str, BusError> {
-    path.to_str().ok_or(BusError::Misconfigured { key: "security", problem: "names a file whose path is not UTF-8" })
+fn path(path: &Path) -> Result<&str, BusError> {
+    path.to_str().ok_or(wrong("names a file whose path is not UTF-8"))
+}
+
+fn wrong(problem: &'static str) -> BusError {
+    BusError::Misconfigured { key: "security", problem }
 }
 
 #[cfg(test)]
@@ -341,7 +359,8 @@ mod tests {
         let security = Security::SaslScram {
             ca: "ca.pem".into(),
             username: "minqiao".to_owned(),
-            password: Password::new("correct horse"),
+            password: Some(Password::new("correct horse")),
+            password_file: None,
         };
         let options = KafkaOptions { security, ..KafkaOptions::at("b:9092") };
         let shown = format!("{options:?} {}", serde_json::to_string(&options).expect("serialised"));
@@ -362,6 +381,18 @@ mod tests {
             ("append_timeout_ms", |o| o.append_timeout_ms = 0),
         ];
         KafkaOptions::at("b:9092").check().expect("the defaults are fine");
+        let scram = |password: Option<&str>, password_file: Option<&str>| Security::SaslScram {
+            ca: "ca.pem".into(),
+            username: "minqiao".to_owned(),
+            password: password.map(Password::new),
+            password_file: password_file.map(PathBuf::from),
+        };
+        for security in [scram(None, None), scram(Some("p"), Some("f"))] {
+            let refused = KafkaOptions { security, ..KafkaOptions::at("b:9092") }.check();
+            assert!(matches!(refused, Err(BusError::Misconfigured { key: "security", .. })), "{refused:?}");
+        }
+        let absent = KafkaOptions { security: scram(None, Some("/no/such/file")), ..KafkaOptions::at("b:9092") };
+        assert!(matches!(absent.client(), Err(BusError::Misconfigured { key: "security", .. })));
         for (wanted, change) in cases {
             let mut options = KafkaOptions::at("b:9092");
             change(&mut options);

@@ -224,14 +224,19 @@ impl Secure {
         let pairs = text.lines().filter_map(|line| line.split_once('='));
         let values =
             pairs.map(|(key, value)| (key.trim_start_matches("MINQIAO_KAFKA_SECURE_").to_owned(), value.to_owned()));
-        Some(Self { values: values.collect() })
+        let mut values: BTreeMap<String, String> = values.collect();
+        let file = cluster.dir.join("password");
+        std::fs::write(&file, format!("{}\n", values["PASSWORD"])).expect("written");
+        values.insert("PASSWORD_FILE".to_owned(), file.display().to_string());
+        Some(Self { values })
     }
 
     fn options(&self) -> KafkaOptions {
         let scram = Security::SaslScram {
             ca: self.values["CA"].as_str().into(),
             username: self.values["USER"].clone(),
-            password: Password::new(self.values["PASSWORD"].as_str()),
+            password: None,
+            password_file: Some(self.values["PASSWORD_FILE"].as_str().into()),
         };
         KafkaOptions { security: scram, ..options(&self.values["BOOTSTRAP"]) }
     }
@@ -258,16 +263,19 @@ async fn tls_and_scram_refuse_everybody_else() {
     let right = secure.options();
     let Security::SaslScram { ca, username, .. } = right.security.clone() else { unreachable!("made above") };
     let password = secure.values["PASSWORD"].clone();
-    let wrong_password = Security::SaslScram { ca: ca.clone(), username, password: Password::new("guessed") };
+    let wrong_password =
+        Security::SaslScram { ca: ca.clone(), username, password: Some(Password::new("guessed")), password_file: None };
     let stranger = Security::SaslScram {
         ca: ca.clone(),
         username: "stranger".to_owned(),
-        password: Password::new(password.as_str()),
+        password: Some(Password::new(password.as_str())),
+        password_file: None,
     };
     let other_ca = Security::SaslScram {
         ca: secure.values["OTHER_CA"].as_str().into(),
         username: secure.values["USER"].clone(),
-        password: Password::new(password.as_str()),
+        password: Some(Password::new(password.as_str())),
+        password_file: None,
     };
     for (case, security) in [("wrong password", wrong_password), ("stranger", stranger), ("other authority", other_ca)]
     {

@@ -330,6 +330,13 @@ impl Config {
                 "`store.url` holds a password: write it into a file of its own and name that in `store.url_file`";
             return Err(ConfigError::Content(vec![mistake.to_owned()]));
         }
+        let security = table.get("bus").and_then(|bus| bus.get("kafka")).and_then(|kafka| kafka.get("security"));
+        let password = security.and_then(|security| security.get("password"));
+        if password.is_some() {
+            let mistake = "`bus.kafka.security.password` is a secret: write it into a file of its own and name that in \
+                           `password_file`";
+            return Err(ConfigError::Content(vec![mistake.to_owned()]));
+        }
         let mut origin = file.map_or_else(|| "defaults".to_owned(), |path| path.display().to_string());
         let mut keys = None;
         for (name, value) in environment {
@@ -423,7 +430,7 @@ fn form(origin: &str, error: &toml::de::Error) -> ConfigError {
     ConfigError::Form { origin: origin.to_owned(), message: error.to_string().trim().replace('\n', " ") }
 }
 
-/// Sets `keys` to `text`, as a number or boolean where it reads as one. `None` when a key is empty or a section is in
+/// Sets `keys` to `text`, as a number or boolean where it reads as one and is no secret. `None` when a key is empty or a section is in
 /// the way.
 fn set(table: &mut toml::Table, keys: &[String], text: &str) -> Option<()> {
     let (last, sections) = keys.split_last()?;
@@ -435,6 +442,8 @@ fn set(table: &mut toml::Table, keys: &[String], text: &str) -> Option<()> {
         table = table.entry(section.clone()).or_insert_with(|| toml::Table::new().into()).as_table_mut()?;
     }
     let value = match (text.parse::<i64>(), text.parse::<bool>()) {
+        // A password of digits is still a text.
+        _ if last == "password" => text.into(),
         (Ok(number), _) => number.into(),
         (_, Ok(truth)) => truth.into(),
         _ => text.into(),
@@ -463,6 +472,16 @@ mod tests {
         assert_eq!(Config::load(None, env(&[("MINQIAO__CITY", "3710")])).expect("a city").city, Some(3710));
         let error = Config::load(None, env(&[("MINQIAO__CITY", "9999")])).expect_err("no city");
         assert!(error.to_string().contains("division code"), "{error}");
+
+        // Digits of a password are not a number, and no file holds one.
+        let mut table = toml::Table::new();
+        set(&mut table, &["security".to_owned(), "password".to_owned()], "0123").expect("set");
+        assert_eq!(table["security"]["password"].as_str(), Some("0123"));
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("minqiao.toml");
+        std::fs::write(&file, "[bus.kafka.security]\npassword = \"geheim\"\n").expect("written");
+        let error = Config::load(Some(&file), env(&[])).expect_err("a secret in the file").to_string();
+        assert!(error.contains("password_file") && !error.contains("geheim"), "{error}");
 
         let error = Config::load(None, env(&[("MINQIAO__HTTP__LISTN", "x")])).expect_err("unknown key");
         assert!(error.to_string().contains("listn"), "{error}");
