@@ -22,8 +22,9 @@ pub fn named(variable: &str, requirement: &str) -> Option<String> {
 ///
 /// When `MINQIAO_TEST_REQUIRE` names the requirement.
 pub fn not_run(requirement: &str, why: &str) {
-    // Past the test harness, which keeps what passing tests print.
-    writeln!(std::io::stderr(), "NOT RUN on {requirement}: {why}").expect("stderr");
+    // Past the test harness, which keeps what passing tests print; at once, so that it stays a line.
+    let line = format!("NOT RUN on {requirement}: {why}\n");
+    std::io::stderr().write_all(line.as_bytes()).expect("stderr");
     let required = env::var_os("MINQIAO_TEST_REQUIRE").unwrap_or_default();
     let required = required.to_string_lossy().split(',').any(|name| name == requirement);
     assert!(!required, "MINQIAO_TEST_REQUIRE names {requirement}: {why}");
