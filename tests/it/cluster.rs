@@ -10,8 +10,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use minqiao_connector_api::report::RunReport;
-use minqiao_core::{SystemClock, Timestamp};
-use minqiao_server::commands::demo::{Made, cast::Cast};
+use minqiao_core::SystemClock;
+use minqiao_server::commands::demo::cast::Cast;
 use minqiao_server::config::{Config, StoreEngine};
 use minqiao_server::hub::Hub;
 use minqiao_tests::servers::named;
@@ -146,8 +146,7 @@ async fn hubs_that_share_a_city_are_killed_and_nothing_is_lost_or_doubled() {
     let scene = Scene::new(4_000).await;
     let mut schedule = scene.schedule();
     let mut cluster = Cluster::new(scene.folder.path(), &kafka, &postgres).await;
-    let cast = Cast::make(&cluster.shared, &scene.made).expect("certificates");
-    std::fs::copy(scene.city.join("parameters.json"), cluster.shared.parameters()).expect("parameters");
+    let cast = scene.cast(&cluster.shared);
     cluster.start();
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let port = listener.local_addr().expect("an address").port();
@@ -217,10 +216,7 @@ async fn hubs_with_other_keys_or_another_lake_are_refused() {
     let Some((kafka, postgres)) = servers() else { return };
     let folder = tempfile::tempdir().expect("a folder");
     let cluster = Cluster::new(folder.path(), &kafka, &postgres).await;
-    let opening = Timestamp::parse("2026-07-01T08:00:00+08:00").expect("valid");
-    let made =
-        Made { counties: vec!["371002".to_owned()], division: "371000".to_owned(), opening, as_of: opening, rows: 0 };
-    Cast::make(&cluster.shared, &made).expect("certificates");
+    Cast::make(&cluster.shared, &crate::world::made()).expect("certificates");
     std::fs::write(cluster.shared.parameters(), "[]").expect("parameters");
     let open = |config: Config| Hub::open(config, Arc::new(SystemClock::new()));
     let first = open(cluster.config("first", "gateway,writer,query")).await.expect("the first says what is right");

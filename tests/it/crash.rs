@@ -8,7 +8,6 @@ use std::time::Duration;
 use minqiao_connector_api::progress::Bars;
 use minqiao_connector_api::report::RunReport;
 use minqiao_core::SystemClock;
-use minqiao_server::commands::demo::cast::Cast;
 use minqiao_server::commands::demo::connectors::connector;
 use minqiao_server::commands::demo::truth;
 use minqiao_server::config::Config;
@@ -26,8 +25,7 @@ async fn killed_ten_times_during_an_ingest_nothing_is_lost_or_doubled() {
     let mut config = crate::world::config(folder);
     config.http.listen.set_port(free_port());
     config.operations.listen.set_port(free_port());
-    let cast = Cast::make(&config, &scene.made).expect("certificates");
-    std::fs::copy(scene.city.join("parameters.json"), config.parameters()).expect("parameters");
+    let cast = scene.cast(&config);
 
     let log = folder.join("hub.log");
     let mut hub = serve(&config, &log);
@@ -64,8 +62,7 @@ async fn a_connector_that_is_killed_delivers_every_row_once() {
     let scene = Scene::new(12_000).await;
     let mut schedule = scene.schedule();
     let config = crate::world::config(scene.folder.path());
-    let cast = Cast::make(&config, &scene.made).expect("certificates");
-    std::fs::copy(scene.city.join("parameters.json"), config.parameters()).expect("parameters");
+    let cast = scene.cast(&config);
     let hub = Hub::open(config.clone(), Arc::new(SystemClock::new())).await.expect("the folder opens");
     let running = hub.start().await.expect("it starts");
     let player = cast.connectors.iter().find(|p| p.department == DEPARTMENT).expect("a connector");

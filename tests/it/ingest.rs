@@ -19,7 +19,7 @@ pub(crate) struct Scene {
     pub(crate) folder: TempDir,
     /// Folder of its exports.
     pub(crate) city: PathBuf,
-    pub(crate) made: Made,
+    made: Made,
     seed: u64,
     pub(crate) bars: MultiProgress,
     is_in: AtomicBool,
@@ -41,6 +41,13 @@ impl Scene {
 
     pub(crate) fn schedule(&self) -> Schedule {
         Schedule::new(self.seed)
+    }
+
+    /// Gives a hub of this configuration certificates, people and the city's parameters.
+    pub(crate) fn cast(&self, config: &Config) -> Cast {
+        let cast = Cast::make(config, &self.made).expect("certificates");
+        std::fs::copy(self.city.join("parameters.json"), config.parameters()).expect("parameters");
+        cast
     }
 
     /// Runs the connectors against a port until all is in.

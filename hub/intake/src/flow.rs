@@ -1,4 +1,4 @@
-//! Back-pressure: what this hub appended to each item, and which items' batches it sends away for now.
+//! Back-pressure: what this hub appended to each item, and which items' batches it sends away.
 //!
 //! The log takes in what the lake cannot yet, but not without end: whoever watches the lake ([`crate::Intake::appended`],
 //! [`crate::Intake::hold`]) sends an item's batches away while too much of it waits. Senders come again after a while;
@@ -45,7 +45,7 @@ impl Flow {
         counts.filter(|(_, messages)| *messages > 0).collect()
     }
 
-    pub(crate) fn hold(&self, items: &BTreeSet<&str>) {
+    pub(crate) fn hold(&self, items: &BTreeSet<&'static str>) {
         for (item, flow) in &self.items {
             flow.held.store(items.contains(item), Ordering::Relaxed);
         }

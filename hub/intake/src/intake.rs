@@ -240,7 +240,7 @@ impl Intake {
     }
 
     /// Sends new batches of these items away until the next call, and of no others ([`IntakeError::LakeBehind`]).
-    pub fn hold(&self, items: &BTreeSet<&str>) {
+    pub fn hold(&self, items: &BTreeSet<&'static str>) {
         self.core.flow.hold(items);
     }
 

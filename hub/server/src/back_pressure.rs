@@ -30,6 +30,8 @@ pub(crate) struct BackPressure {
     /// Messages of an item that may wait for the lake.
     limit: u64,
     items: BTreeMap<&'static str, Watched>,
+    /// Items whose batches are sent away.
+    held: BTreeSet<&'static str>,
     held_items: IntGauge,
 }
 
@@ -39,7 +41,6 @@ struct Watched {
     appended: u64,
     /// The table's position in each partition when it was last read.
     reached: Option<Vec<u64>>,
-    held: bool,
 }
 
 impl BackPressure {
@@ -55,7 +56,7 @@ impl BackPressure {
             "Items whose batches are sent away because the lake is behind with them",
         )?;
         registry.register(Box::new(held_items.clone()))?;
-        Ok(Self { intake, lake, bus, limit, items: BTreeMap::new(), held_items })
+        Ok(Self { intake, lake, bus, limit, items: BTreeMap::new(), held: BTreeSet::new(), held_items })
     }
 
     /// Looks until `stop`.
@@ -75,13 +76,14 @@ impl BackPressure {
         let topics = if new.is_empty() { Vec::new() } else { self.bus.topics().await.unwrap_or_default() };
         for item in new {
             if let Some(topic) = topics.iter().find(|topic| topic.name == topic_of(item)) {
-                let watched = Watched { topic: topic.clone(), appended: 0, reached: None, held: false };
+                let watched = Watched { topic: topic.clone(), appended: 0, reached: None };
                 self.items.insert(item, watched);
             }
         }
         for (item, appended) in appended {
             let Some(watched) = self.items.get_mut(item) else { continue };
-            if appended == watched.appended && !watched.held {
+            let was_held = self.held.contains(item);
+            if appended == watched.appended && !was_held {
                 continue;
             }
             watched.appended = appended;
@@ -90,17 +92,19 @@ impl BackPressure {
                 Err(error) => tracing::warn!(item, error = &error as &dyn std::error::Error, "the table is not read"),
             }
             let Some(behind) = behind(&*self.bus, watched).await else { continue };
-            let held = behind > if watched.held { self.limit / 2 } else { self.limit };
-            if held != watched.held {
-                let what = if held { "its batches are sent away" } else { "its batches are taken again" };
+            let is_held = behind > if was_held { self.limit / 2 } else { self.limit };
+            if is_held != was_held {
+                let what = if is_held { "its batches are sent away" } else { "its batches are taken again" };
                 tracing::warn!(item, behind, what, "the lake is behind with an item");
+                if is_held {
+                    self.held.insert(item)
+                } else {
+                    self.held.remove(item)
+                };
             }
-            watched.held = held;
         }
-        let held: BTreeSet<&str> =
-            self.items.iter().filter(|(_, watched)| watched.held).map(|(item, _)| *item).collect();
-        self.intake.hold(&held);
-        self.held_items.set(i64::try_from(held.len()).unwrap_or(i64::MAX));
+        self.intake.hold(&self.held);
+        self.held_items.set(i64::try_from(self.held.len()).unwrap_or(i64::MAX));
     }
 }
 

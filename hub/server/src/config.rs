@@ -26,6 +26,10 @@ pub use store::{StoreEngine, StoreSection, StoreTls};
 /// Prefix of the variables that override the file.
 pub const ENVIRONMENT_PREFIX: &str = "MINQIAO__";
 
+/// Keys that only the environment may hold, and the keys that name a file instead.
+const SECRETS: [(&str, &str); 2] =
+    [("store.url", "store.url_file"), ("bus.kafka.security.password", "bus.kafka.security.password_file")];
+
 /// Configuration of one process.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -325,17 +329,14 @@ impl Config {
                 text.parse().map_err(|e: toml::de::Error| form(&path.display().to_string(), &e))?
             }
         };
-        if table.get("store").and_then(toml::Value::as_table).is_some_and(|store| store.contains_key("url")) {
-            let mistake =
-                "`store.url` holds a password: write it into a file of its own and name that in `store.url_file`";
-            return Err(ConfigError::Content(vec![mistake.to_owned()]));
-        }
-        let security = table.get("bus").and_then(|bus| bus.get("kafka")).and_then(|kafka| kafka.get("security"));
-        let password = security.and_then(|security| security.get("password"));
-        if password.is_some() {
-            let mistake = "`bus.kafka.security.password` is a secret: write it into a file of its own and name that in \
-                           `password_file`";
-            return Err(ConfigError::Content(vec![mistake.to_owned()]));
+        let held = SECRETS.iter().filter(|(key, _)| holds(&table, key));
+        let mistakes: Vec<String> = held
+            .map(|(key, file)| {
+                format!("`{key}` holds a password: write it into a file of its own and name that in `{file}`")
+            })
+            .collect();
+        if !mistakes.is_empty() {
+            return Err(ConfigError::Content(mistakes));
         }
         let mut origin = file.map_or_else(|| "defaults".to_owned(), |path| path.display().to_string());
         let mut keys = None;
@@ -430,6 +431,16 @@ fn form(origin: &str, error: &toml::de::Error) -> ConfigError {
     ConfigError::Form { origin: origin.to_owned(), message: error.to_string().trim().replace('\n', " ") }
 }
 
+/// Whether a table has a key, `section.key`.
+fn holds(table: &toml::Table, key: &str) -> bool {
+    match key.split_once('.') {
+        None => table.contains_key(key),
+        Some((section, rest)) => {
+            table.get(section).and_then(toml::Value::as_table).is_some_and(|table| holds(table, rest))
+        }
+    }
+}
+
 /// Sets `keys` to `text`, as a number or boolean where it reads as one and is no secret. `None` when a key is empty or a section is in
 /// the way.
 fn set(table: &mut toml::Table, keys: &[String], text: &str) -> Option<()> {
@@ -443,7 +454,7 @@ fn set(table: &mut toml::Table, keys: &[String], text: &str) -> Option<()> {
     }
     let value = match (text.parse::<i64>(), text.parse::<bool>()) {
         // A password of digits is still a text.
-        _ if last == "password" => text.into(),
+        _ if SECRETS.iter().any(|(key, _)| *key == keys.join(".")) => text.into(),
         (Ok(number), _) => number.into(),
         (_, Ok(truth)) => truth.into(),
         _ => text.into(),
@@ -475,8 +486,8 @@ mod tests {
 
         // Digits of a password are not a number, and no file holds one.
         let mut table = toml::Table::new();
-        set(&mut table, &["security".to_owned(), "password".to_owned()], "0123").expect("set");
-        assert_eq!(table["security"]["password"].as_str(), Some("0123"));
+        set(&mut table, &["bus", "kafka", "security", "password"].map(str::to_owned), "0123").expect("set");
+        assert_eq!(table["bus"]["kafka"]["security"]["password"].as_str(), Some("0123"));
         let folder = tempfile::tempdir().expect("a folder");
         let file = folder.path().join("minqiao.toml");
         std::fs::write(&file, "[bus.kafka.security]\npassword = \"geheim\"\n").expect("written");

@@ -84,10 +84,13 @@ impl Feeds {
     /// The first position that is kept, or the one behind everything.
     pub(super) async fn item_edge(&self, item: &str, now: bool) -> Result<Position, FeedError> {
         let topic = self.inner.topics.of(&*self.inner.bus, item).await?;
+        // Asked before any end, so that it is ahead of none.
+        let reached = if now { self.inner.lake.reached(item, &topic).await? } else { Vec::new() };
         let mut next = Vec::new();
         for partition in 0..topic.partitions {
             let (offset, fence) = if now {
-                self.end_of(item, &topic, partition).await?
+                let reached = reached.get(partition as usize).copied().unwrap_or_default();
+                self.end_of(item, &topic, partition, reached).await?
             } else {
                 let first = match self.inner.bus.fetch(&topic.name, partition, 0, 1).await {
                     Err(BusError::Expired { first, .. }) => first,
@@ -100,11 +103,16 @@ impl Feeds {
         Ok(Position { feed: format!("items/{item}"), log: topic.id.to_string(), next, turn: 0 })
     }
 
-    /// The end of a partition and the fence there: what the lake noted at its position, and what came after that. The
-    /// lake is asked first, so that it is not ahead of the end.
-    async fn end_of(&self, item: &str, topic: &TopicInfo, partition: u32) -> Result<(u64, Fence), FeedError> {
-        let reached = self.inner.lake.reached(item, topic).await?;
-        let (mut next, mut fence) = reached.get(partition as usize).copied().unwrap_or_default();
+    /// The end of a partition and the fence there: what the lake noted at the position that it `reached`, and what came
+    /// after that.
+    async fn end_of(
+        &self,
+        item: &str,
+        topic: &TopicInfo,
+        partition: u32,
+        reached: (u64, Fence),
+    ) -> Result<(u64, Fence), FeedError> {
+        let (mut next, mut fence) = reached;
         let end = self.inner.bus.end_offset(&topic.name, partition).await.map_err(|error| self.of_log(error))?;
         while next < end {
             let records = self.read_log(item, partition, next).await?;
