@@ -62,6 +62,25 @@ fn numbers_are_masked_for_a_case_and_raw_only_to_settle_identity() {
     assert_eq!(analyst.show("hukou_division_code"), Show::Masked(Mask::County));
 }
 
+/// The number of a dwelling, a contract or a certificate finds its person as surely as a name.
+#[test]
+fn no_number_of_a_record_is_raw_to_an_analyst() {
+    let policy = Policy::embedded().expect("valid");
+    let (analyst, statistician) = (principal(Role::Analyst, None), principal(Role::Statistician, None));
+    for item in Catalogue::embedded().items() {
+        let numbers = item.fields.iter().filter(|field| field.name.ends_with("_no"));
+        let analysis = policy.decide(&analyst, &purpose("analysis", None), item);
+        let statistics = policy.decide(&statistician, &purpose("statistics", None), item);
+        for number in numbers {
+            let shown = analysis.show(&number.name);
+            assert!(matches!(shown, Show::Pseudonym | Show::Absent), "{}.{} {shown}", item.code, number.name);
+            assert_eq!(statistics.show(&number.name), Show::Absent, "{}.{}", item.code, number.name);
+        }
+    }
+    let dwelling = policy.decide(&analyst, &purpose("analysis", None), item("real_estate_ownership"));
+    assert_eq!(dwelling.show("real_estate_unit_no"), Show::Pseudonym);
+}
+
 #[test]
 fn money_in_the_bank_is_for_verification_not_for_queries() {
     let policy = Policy::embedded().expect("valid");
