@@ -34,7 +34,7 @@ pub struct QueryOpened {
     pub purpose: Purpose,
     /// SM3 of `statement`, hex. A digest over the literals too would let a reader test guesses of them.
     pub statement_digest: String,
-    /// The statement with every literal replaced by `?`; empty when it could not be parsed.
+    /// The statement with every literal and every unknown name replaced; empty when it could not be parsed.
     pub statement: String,
     /// Bytes of the statement as it came.
     pub statement_bytes: usize,

@@ -173,7 +173,23 @@ impl SchemaProvider for PublicSchema {
 #[derive(Debug)]
 struct InformationSchema(Arc<SessionCatalog>);
 
-const INFORMATION_TABLES: [&str; 3] = ["columns", "schemata", "tables"];
+pub(crate) const INFORMATION_TABLES: &[&str] = &["columns", "schemata", "tables"];
+/// Columns of those three, whichever has them.
+pub(crate) const INFORMATION_COLUMNS: &[&str] = &[
+    "access",
+    "catalog_name",
+    "column_name",
+    "data_type",
+    "is_nullable",
+    "label_zh",
+    "ordinal_position",
+    "schema_name",
+    "shown",
+    "table_catalog",
+    "table_name",
+    "table_schema",
+    "table_type",
+];
 
 #[async_trait]
 impl SchemaProvider for InformationSchema {

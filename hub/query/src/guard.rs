@@ -18,33 +18,38 @@
 //!
 //! - a cell with fewer than `k` people is left out (`HAVING`, ordering and limits see only what is released);
 //! - a COUNT, SUM or AVG of a column that fewer than `k` people of the cell have a value in is null;
-//! - if the left-out cells of one answer hold fewer than `k` people together, the smallest released cell goes too, so
-//!   that subtracting the rest from a total found elsewhere does not isolate them;
-//! - if a filter leaves out at least one and fewer than `k` people, the statement is refused: `all` minus `all but one`
-//!   must not be asked in two halves.
+//! - what is held back in one answer must not be the difference of a total and the rest: if the people held back among
+//!   the cells that agree in some of the keys (or in none) are fewer than `k`, each counted once, the smallest cell there
+//!   goes too; single values that are null are treated as cells that are left out ([`crate::suppress`]);
+//! - if a filter leaves out rows of at least one and fewer than `k` people, the statement is refused: `all` minus `all
+//!   but one` must not be asked in two halves;
+//! - the same if a join leaves out, of either table, rows of at least one and fewer than `k` people, with and without
+//!   the filters of both. More than two tables are refused: each part of a longer join can be asked by itself.
 //!
-//! What this does not stop: differencing by a chain of overlapping filters (trackers), sums that one person dominates,
-//! and cells whose people all share one value. Against these only noise with a budget helps (architecture D1, opendp); that is later work, and
-//! until then the guard's filters are kept to coarse dimensions. A repeated query gives the same exact answer, so
-//! repeating it teaches nothing.
+//! What this does not stop: differencing by a chain of statements (overlapping filters, or a cell that one statement
+//! holds back as the smallest and another gives), sums that one person dominates, and cells whose people all share one
+//! value. Against these only noise with a budget helps (architecture D1, opendp); that is later work, and until then the
+//! guard's filters are kept to coarse dimensions. A repeated query gives the same exact answer, so repeating it teaches
+//! nothing.
 
 use std::sync::Arc;
 
+use arrow::array::RecordBatch;
+use arrow::datatypes::{Schema, SchemaRef};
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, Result as EngineResult};
+use datafusion::datasource::{MemTable, provider_as_source};
 use datafusion::functions_aggregate::count::count_distinct;
-use datafusion::functions_aggregate::sum::sum_udaf;
-use datafusion::functions_window::expr_fn::row_number;
-use datafusion::logical_expr::expr::{AggregateFunction, InList, WindowFunction};
+use datafusion::logical_expr::expr::{AggregateFunction, InList};
 use datafusion::logical_expr::{
-    Aggregate, Between, BinaryExpr, Expr, ExprFunctionExt, Filter, Join, JoinType, LogicalPlan, LogicalPlanBuilder,
-    Operator, WindowFunctionDefinition, lit, when,
+    Aggregate, Between, BinaryExpr, Expr, Filter, Join, JoinType, LogicalPlan, LogicalPlanBuilder, Operator, when,
 };
 use minqiao_policy::Show;
 use minqiao_schemas::FieldType;
 
 use crate::error::QueryError;
 use crate::secure_table::{ENTITY, SecureTable};
+use crate::suppress::Shape;
 
 /// Finds the secure table behind a name of the session.
 pub(crate) type Lookup<'a> = dyn Fn(&str) -> Option<Arc<SecureTable>> + 'a;
@@ -64,25 +69,65 @@ pub(crate) fn is_protected(plan: &LogicalPlan, tables: &Lookup<'_>) -> EngineRes
     Ok(protected)
 }
 
-/// A statement under the guard, ready to run.
+/// A statement under the guard: what is run first, and what is made of it.
 #[derive(Debug)]
 pub(crate) struct Guarded {
-    /// With suppression in it.
-    pub(crate) plan: LogicalPlan,
-    /// Counts the people that the statement's filter leaves out, one row with one number per table; the statement may
-    /// run when each is zero or at least `k`. `None` without a filter.
-    pub(crate) left_out: Option<LogicalPlan>,
+    /// All cells, with the people in each.
+    pub(crate) cells: LogicalPlan,
+    /// Each row's cell and people; run when a cell is small.
+    pub(crate) people: LogicalPlan,
+    /// Columns of both.
+    pub(crate) shape: Shape,
+    /// Count the people that the filter and the join leave out, one row each; the statement may run when every number
+    /// is zero or at least `k`.
+    pub(crate) left_out: Vec<LogicalPlan>,
     /// The threshold.
     pub(crate) k: u32,
+    aggregate: Aggregate,
+    /// What stands above the aggregate, outermost first.
+    above: Vec<LogicalPlan>,
 }
 
-/// Checks the shape and builds suppression into the plan.
+/// The released cells in the plan; never a name that a statement can use.
+const RELEASED: &str = "__released";
+/// Each doubles the groups in which suppression looks.
+const KEYS_MAX: usize = 6;
+
+impl Guarded {
+    /// Columns of the released cells: those of the aggregate, each value nullable.
+    pub(crate) fn released_schema(&self) -> SchemaRef {
+        let fields = self.aggregate.schema.fields().iter().enumerate();
+        let fields = fields.map(|(at, field)| field.as_ref().clone().with_name(format!("c{at}")).with_nullable(true));
+        Arc::new(Schema::new(fields.collect::<Vec<_>>()))
+    }
+
+    /// The statement over the cells that it may see.
+    pub(crate) fn over(self, released: RecordBatch) -> EngineResult<LogicalPlan> {
+        let table = MemTable::try_new(released.schema(), vec![vec![released]])?;
+        let columns = self.aggregate.schema.iter().enumerate().map(|(at, (qualifier, field))| {
+            let column = Expr::Column(Column::new(Some(RELEASED), format!("c{at}")));
+            match qualifier {
+                Some(qualifier) => column.alias_qualified(Some(qualifier.clone()), field.name()),
+                None => column.alias(field.name()),
+            }
+        });
+        let mut plan = LogicalPlanBuilder::scan(RELEASED, provider_as_source(Arc::new(table)), None)?
+            .project(columns.collect::<Vec<_>>())?
+            .build()?;
+        for node in self.above.into_iter().rev() {
+            let expressions = node.expressions();
+            plan = node.with_new_exprs(expressions, vec![plan])?;
+        }
+        Ok(plan)
+    }
+}
+
+/// Checks the shape and takes the statement apart.
 pub(crate) fn guard(plan: LogicalPlan, tables: &Lookup<'_>, k: u32) -> Result<Guarded, QueryError> {
     let checker = Checker { tables, k };
-    let mut left_out = None;
-    let mut found = false;
-    let guarded = checker.rewrite_top(plan, &mut left_out, &mut found)?;
-    if found { Ok(Guarded { plan: guarded, left_out, k }) } else { Err(checker.refuse("there must be one aggregate")) }
+    let mut above = Vec::new();
+    let aggregate = checker.find_aggregate(plan, &mut above)?;
+    checker.take_apart(aggregate, above)
 }
 
 struct Checker<'a> {
@@ -94,10 +139,52 @@ struct Checker<'a> {
 struct Below {
     /// Qualifiers of the tables with what stands behind them.
     tables: Vec<(String, Arc<SecureTable>)>,
+    /// Each table by itself, without filters.
+    alone: Vec<LogicalPlan>,
+    /// What the two tables are joined on.
+    pairs: Vec<(Expr, Expr)>,
     /// All filters, taken out.
     filters: Vec<Expr>,
     /// The same plan without them.
     unfiltered: LogicalPlan,
+}
+
+impl Below {
+    fn one(name: String, table: Arc<SecureTable>, plan: &LogicalPlan) -> Self {
+        let plan = || plan.clone();
+        let (tables, alone) = (vec![(name, table)], vec![plan()]);
+        Self { tables, alone, pairs: Vec::new(), filters: Vec::new(), unfiltered: plan() }
+    }
+
+    fn person(&self, table: usize) -> Option<Expr> {
+        let (name, _) = self.tables.get(table)?;
+        Some(Expr::Column(Column::new(Some(name.as_str()), ENTITY)))
+    }
+
+    fn people(&self) -> Vec<Expr> {
+        (0..self.tables.len()).filter_map(|table| self.person(table)).collect()
+    }
+
+    /// Conditions of the filters on one table; each names one column.
+    fn filters_on(&self, table: usize) -> Vec<Expr> {
+        let of = |expr: &&Expr| {
+            let mut columns = expr.column_refs().into_iter().peekable();
+            columns.peek().is_some()
+                && columns.all(|column| {
+                    let (name, table) = &self.tables[table];
+                    column.relation.as_ref().map_or_else(
+                        || table.item.field(&column.name).is_some(),
+                        |relation| relation.to_string() == *name,
+                    )
+                })
+        };
+        self.filters.iter().flat_map(conjuncts).filter(of).cloned().collect()
+    }
+}
+
+fn joined(left: LogicalPlan, right: LogicalPlan, how: JoinType, pairs: &[(Expr, Expr)]) -> EngineResult<LogicalPlan> {
+    let equal = pairs.iter().map(|(left, right)| left.clone().eq(right.clone()));
+    LogicalPlanBuilder::from(left).join_on(right, how, equal)?.build()
 }
 
 impl Checker<'_> {
@@ -106,20 +193,12 @@ impl Checker<'_> {
     }
 
     /// Walks down what stands above the aggregate.
-    fn rewrite_top(
-        &self,
-        plan: LogicalPlan,
-        left_out: &mut Option<LogicalPlan>,
-        found: &mut bool,
-    ) -> Result<LogicalPlan, QueryError> {
+    fn find_aggregate(&self, plan: LogicalPlan, above: &mut Vec<LogicalPlan>) -> Result<Aggregate, QueryError> {
         if has_subquery(&plan) {
             return Err(self.refuse("no sub-query"));
         }
         match plan {
-            LogicalPlan::Aggregate(aggregate) => {
-                *found = true;
-                self.rewrite_aggregate(aggregate, left_out)
-            }
+            LogicalPlan::Aggregate(aggregate) => Ok(aggregate),
             LogicalPlan::Projection(_)
             | LogicalPlan::Filter(_)
             | LogicalPlan::Sort(_)
@@ -129,22 +208,20 @@ impl Checker<'_> {
             | LogicalPlan::Distinct(_) => {
                 let input = plan.inputs().first().map(|input| (*input).clone());
                 let input = input.ok_or_else(|| self.refuse("there must be one aggregate"))?;
-                let rewritten = self.rewrite_top(input, left_out, found)?;
-                let expressions = plan.expressions();
-                plan.with_new_exprs(expressions, vec![rewritten]).map_err(|e| QueryError::of_planning(&e))
+                above.push(plan);
+                self.find_aggregate(input, above)
             }
             _ => Err(self.refuse("one aggregate over tables, nothing joined or united above it")),
         }
     }
 
-    fn rewrite_aggregate(
-        &self,
-        aggregate: Aggregate,
-        left_out: &mut Option<LogicalPlan>,
-    ) -> Result<LogicalPlan, QueryError> {
+    fn take_apart(&self, aggregate: Aggregate, above: Vec<LogicalPlan>) -> Result<Guarded, QueryError> {
         let below = self.below(&aggregate.input)?;
         if below.tables.is_empty() {
             return Err(self.refuse("an aggregate over tables"));
+        }
+        if aggregate.group_expr.len() > KEYS_MAX {
+            return Err(self.refuse("group by at most six dimensions"));
         }
         for key in &aggregate.group_expr {
             if matches!(key, Expr::GroupingSet(_)) {
@@ -158,11 +235,9 @@ impl Checker<'_> {
         for filter in &below.filters {
             self.filter(filter, &below)?;
         }
-        let suppressed = self.suppressed(&aggregate, &below).map_err(|e| QueryError::of_planning(&e))?;
-        if let Some(all) = below.filters.iter().cloned().reduce(Expr::and) {
-            *left_out = Some(self.people_left_out(&below, all).map_err(|e| QueryError::of_planning(&e))?);
-        }
-        Ok(suppressed)
+        let left_out = self.left_out(&below).map_err(|e| QueryError::of_planning(&e))?;
+        let (cells, people, shape) = self.cells(&aggregate, &below).map_err(|e| QueryError::of_planning(&e))?;
+        Ok(Guarded { cells, people, shape, left_out, k: self.k, aggregate, above })
     }
 
     /// Filters, joins and tables below the aggregate.
@@ -178,7 +253,7 @@ impl Checker<'_> {
                     return Err(self.refuse("tables of items only"));
                 }
                 let name = scan.table_name.to_string();
-                Ok(Below { tables: vec![(name, table)], filters: Vec::new(), unfiltered: plan.clone() })
+                Ok(Below::one(name, table, plan))
             }
             LogicalPlan::SubqueryAlias(alias) => {
                 let below = self.below(&alias.input)?;
@@ -186,8 +261,7 @@ impl Checker<'_> {
                 if !matches!(alias.input.as_ref(), LogicalPlan::TableScan(_)) {
                     return Err(self.refuse("an alias names one table"));
                 }
-                let tables = vec![(alias.alias.to_string(), Arc::clone(table))];
-                Ok(Below { tables, filters: below.filters, unfiltered: plan.clone() })
+                Ok(Below::one(alias.alias.to_string(), Arc::clone(table), plan))
             }
             LogicalPlan::Filter(Filter { predicate, input, .. }) => {
                 let mut below = self.below(input)?;
@@ -202,8 +276,12 @@ impl Checker<'_> {
     fn below_join(&self, join: &Join) -> Result<Below, QueryError> {
         let rule = "join on the people of both tables: a.citizen_id = b.citizen_id";
         let (left, right) = (self.below(&join.left)?, self.below(&join.right)?);
+        if left.tables.len() + right.tables.len() > 2 {
+            return Err(self.refuse("join two tables at most"));
+        }
         let mut tables = left.tables;
         tables.extend(right.tables);
+        let alone: Vec<LogicalPlan> = left.alone.into_iter().chain(right.alone).collect();
         let filters: Vec<Expr> = left.filters.into_iter().chain(right.filters).collect();
         let mut people = 0;
         let mut pairs: Vec<(Expr, Expr)> = join.on.clone();
@@ -217,18 +295,16 @@ impl Checker<'_> {
                 }
             }
         }
-        let both = Below { tables, filters: filters.clone(), unfiltered: LogicalPlan::default() };
+        let both = Below { tables, alone, pairs: Vec::new(), filters, unfiltered: LogicalPlan::default() };
         for (left, right) in &pairs {
             people += usize::from(self.is_person(left, &both) && self.is_person(right, &both));
         }
         if join.join_type != JoinType::Inner || people != pairs.len() || people == 0 {
             return Err(self.refuse(rule));
         }
-        let unfiltered = LogicalPlanBuilder::from(left.unfiltered)
-            .join_on(right.unfiltered, JoinType::Inner, pairs.iter().map(|(l, r)| l.clone().eq(r.clone())))
-            .and_then(LogicalPlanBuilder::build)
+        let unfiltered = joined(left.unfiltered, right.unfiltered, JoinType::Inner, &pairs)
             .map_err(|e| QueryError::of_planning(&e))?;
-        Ok(Below { tables: both.tables, filters, unfiltered })
+        Ok(Below { pairs, unfiltered, ..both })
     }
 
     fn shown<'b>(&self, expression: &Expr, below: &'b Below) -> Option<(&'b SecureTable, String, Show)> {
@@ -314,53 +390,31 @@ impl Checker<'_> {
         }
     }
 
-    /// The aggregate with a people count per table, the suppression, and the original columns again.
-    fn suppressed(&self, aggregate: &Aggregate, below: &Below) -> EngineResult<LogicalPlan> {
-        let people: Vec<Expr> = self.people(below).into_iter().map(count_distinct).collect();
-        let names: Vec<String> = (0..people.len()).map(|n| format!("__people_{n}")).collect();
+    /// What suppression works on, as [`Shape`] describes it.
+    fn cells(&self, aggregate: &Aggregate, below: &Below) -> EngineResult<(LogicalPlan, LogicalPlan, Shape)> {
+        let people = below.people();
+        let with_value = self.people_with_value(aggregate, below)?;
+        let shape = Shape {
+            keys: aggregate.group_expr.len(),
+            calls: aggregate.aggr_expr.len(),
+            tables: people.len(),
+            over_columns: with_value.iter().map(|(at, _)| *at).collect(),
+        };
+        let views = || people.iter().chain(with_value.iter().map(|(_, person)| person)).cloned().enumerate();
         let mut calls = aggregate.aggr_expr.clone();
-        calls.extend(people.into_iter().zip(&names).map(|(count, name)| count.alias(name)));
-        let having = self.people_with_value(aggregate, below)?;
-        calls.extend(having.iter().map(|(_, name, count)| count.clone().alias(name)));
-        let counted = LogicalPlanBuilder::from(aggregate.input.as_ref().clone())
-            .aggregate(aggregate.group_expr.clone(), calls)?;
-        let visible: Vec<Expr> = aggregate.schema.iter().map(|(q, f)| Expr::Column(Column::from((q, f)))).collect();
-        let mut released = visible.clone();
-        let n = names.iter().map(|name| Expr::Column(Column::from_name(name))).collect::<Vec<_>>();
-        let k = || lit(i64::from(self.k));
-        let enough = n.iter().map(|count| count.clone().gt_eq(k())).reduce(Expr::and).unwrap_or_else(|| lit(false));
-        // The people of the left-out cells, together; counted per table, the scarcest decides.
-        let mut windows = Vec::new();
-        let mut thin = Vec::new();
-        for (at, count) in n.iter().enumerate() {
-            let held_back = when(enough.clone().is_not_true(), count.clone()).otherwise(lit(0i64))?;
-            let name = format!("__held_back_{at}");
-            let total = WindowFunction::new(WindowFunctionDefinition::AggregateUDF(sum_udaf()), vec![held_back]);
-            windows.push(Expr::WindowFunction(Box::new(total)).alias(&name));
-            let held = || Expr::Column(Column::from_name(&name));
-            thin.push(held().gt(lit(0i64)).and(held().lt(k())));
-        }
-        let keys = aggregate.group_expr.len();
-        for (at, name, _) in &having {
-            let Some(cell) = visible.get(keys + at) else { continue };
-            let full = Expr::Column(Column::from_name(name)).gt_eq(k());
-            released[keys + at] = when(full, cell.clone()).end()?.alias(cell.schema_name().to_string());
-        }
-        let mut order: Vec<_> = n.iter().map(|count| count.clone().sort(true, true)).collect();
-        order.extend(visible.iter().take(keys).map(|key| key.clone().sort(true, true)));
-        let rank = row_number().partition_by(vec![enough.clone()]).order_by(order).build()?.alias("__rank");
-        let thin = thin.into_iter().reduce(Expr::or).unwrap_or_else(|| lit(true));
-        let smallest = Expr::Column(Column::from_name("__rank")).eq(lit(1u64));
-        counted
-            .window(windows)?
-            .window([rank])?
-            .filter(enough.and(thin.and(smallest).is_not_true()))?
-            .project(released)?
-            .build()
+        calls.extend(views().map(|(at, person)| count_distinct(person).alias(format!("__people_{at}"))));
+        let cells = LogicalPlanBuilder::from(aggregate.input.as_ref().clone())
+            .aggregate(aggregate.group_expr.clone(), calls)?
+            .build()?;
+        let keys = aggregate.group_expr.iter().enumerate();
+        let mut columns: Vec<Expr> = keys.map(|(at, key)| key.clone().alias(format!("__key_{at}"))).collect();
+        columns.extend(views().map(|(at, person)| person.alias(format!("__person_{at}"))));
+        let people = LogicalPlanBuilder::from(aggregate.input.as_ref().clone()).project(columns)?.build()?;
+        Ok((cells, people, shape))
     }
 
-    /// For each call over a column: its position, and how many people have a value there.
-    fn people_with_value(&self, aggregate: &Aggregate, below: &Below) -> EngineResult<Vec<(usize, String, Expr)>> {
+    /// For each call over a column: its position, and the person of a row if there is a value in it.
+    fn people_with_value(&self, aggregate: &Aggregate, below: &Below) -> EngineResult<Vec<(usize, Expr)>> {
         let mut all = Vec::new();
         for (at, call) in aggregate.aggr_expr.iter().enumerate() {
             let call = match call {
@@ -369,28 +423,50 @@ impl Checker<'_> {
             };
             let Expr::AggregateFunction(AggregateFunction { params, .. }) = call else { continue };
             let Some(column @ Expr::Column(named)) = params.args.first() else { continue };
-            let owner = below.tables.iter().find(|(name, table)| match &named.relation {
+            let owner = below.tables.iter().position(|(name, table)| match &named.relation {
                 Some(relation) => relation.to_string() == *name,
                 None => table.item.field(&named.name).is_some(),
             });
-            let Some((owner, _)) = owner else { continue };
-            let person = Expr::Column(Column::new(Some(owner.as_str()), ENTITY));
-            let with_value = when(column.clone().is_not_null(), person).end()?;
-            all.push((at, format!("__with_value_{at}"), count_distinct(with_value)));
+            let Some(person) = owner.and_then(|owner| below.person(owner)) else { continue };
+            all.push((at, when(column.clone().is_not_null(), person).end()?));
         }
         Ok(all)
     }
 
-    fn people(&self, below: &Below) -> Vec<Expr> {
-        below.tables.iter().map(|(name, _)| Expr::Column(Column::new(Some(name.as_str()), ENTITY))).collect()
-    }
-
-    fn people_left_out(&self, below: &Below, filter: Expr) -> EngineResult<LogicalPlan> {
-        let counts = self.people(below).into_iter().map(count_distinct);
-        LogicalPlanBuilder::from(below.unfiltered.clone())
-            .filter(filter.is_not_true())?
-            .aggregate(Vec::<Expr>::new(), counts)?
-            .build()
+    /// Counts of the people whose rows a filter or the join leaves out.
+    fn left_out(&self, below: &Below) -> EngineResult<Vec<LogicalPlan>> {
+        let mut counts = Vec::new();
+        if let Some(all) = below.filters.iter().cloned().reduce(Expr::and) {
+            let people = below.people().into_iter().map(count_distinct);
+            let counted = LogicalPlanBuilder::from(below.unfiltered.clone())
+                .filter(all.is_not_true())?
+                .aggregate(Vec::<Expr>::new(), people)?
+                .build()?;
+            counts.push(counted);
+        }
+        let [first, second] = below.alone.as_slice() else { return Ok(counts) };
+        // With and without the filters: `all` of one table, or all that its filter leaves, can be asked by itself.
+        let forms = |table: usize, plan: &LogicalPlan| -> EngineResult<Vec<LogicalPlan>> {
+            let mut forms = vec![plan.clone()];
+            if let Some(filter) = below.filters_on(table).into_iter().reduce(Expr::and) {
+                forms.push(LogicalPlanBuilder::from(plan.clone()).filter(filter)?.build()?);
+            }
+            Ok(forms)
+        };
+        let [first, second] = [forms(0, first)?, forms(1, second)?];
+        for (table, (ours, others)) in [(&first, &second), (&second, &first)].into_iter().enumerate() {
+            let Some(person) = below.person(table) else { continue };
+            for mine in ours {
+                for other in others {
+                    let unmatched = joined(mine.clone(), other.clone(), JoinType::LeftAnti, &below.pairs)?;
+                    let counted = LogicalPlanBuilder::from(unmatched)
+                        .aggregate(Vec::<Expr>::new(), [count_distinct(person.clone())])?
+                        .build()?;
+                    counts.push(counted);
+                }
+            }
+        }
+        Ok(counts)
     }
 }
 

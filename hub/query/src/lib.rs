@@ -19,8 +19,8 @@
 //! what remains), spilling to disk (spill files would hold clear text, so a query that outgrows its memory fails).
 //!
 //! Reading order: [`service`] (the way of a query), [`request`] (what comes in), [`statement`] and [`gate`] (what is
-//! let in), [`catalog`], [`secure_table`], [`barrier`], [`reveal`] and [`late`] (what is seen), [`predicate`] and [`scope`]
-//! (which rows), [`guard`] (aggregates), [`stream`] and [`audit`] (the way out), [`changes`] (the same rows for feeds),
+//! let in), [`names`] (what the audit keeps of it), [`catalog`], [`secure_table`], [`barrier`], [`reveal`] and [`late`] (what is seen), [`predicate`] and [`scope`]
+//! (which rows), [`guard`] and [`suppress`] (aggregates), [`held`] (memory), [`stream`] and [`audit`] (the way out), [`changes`] (the same rows for feeds),
 //! [`system`] (the hub's tables about itself).
 
 pub mod audit;
@@ -32,8 +32,10 @@ pub mod error;
 pub mod functions;
 pub mod gate;
 pub mod guard;
+mod held;
 mod late;
 pub mod limits;
+pub mod names;
 mod predicate;
 pub mod request;
 mod reveal;
@@ -42,6 +44,7 @@ mod secure_table;
 pub mod service;
 pub mod statement;
 pub mod stream;
+mod suppress;
 pub mod system;
 
 pub use audit::{AuditSink, AuditUnavailable, QueryClosed, QueryOpened, TableRead};

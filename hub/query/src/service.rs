@@ -7,18 +7,19 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, SchemaRef};
 use datafusion::common::runtime::SpawnedTask;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{DataFusionError, ParamValues};
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
-use datafusion::execution::memory_pool::GreedyMemoryPool;
+use datafusion::execution::memory_pool::{GreedyMemoryPool, MemoryPool};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
-use datafusion::execution::{SessionState, SessionStateBuilder};
+use datafusion::execution::{SendableRecordBatchStream, SessionState, SessionStateBuilder};
 use datafusion::logical_expr::LogicalPlan;
-use datafusion::physical_plan::{ExecutionPlan, collect, execute_stream};
+use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use datafusion::prelude::SessionConfig;
-use futures::StreamExt;
+use futures::{StreamExt, TryStreamExt};
 use minqiao_core::{Clock, Principal, Purpose, Role};
 use minqiao_policy::{Access, Policy, Reach, TableDecision};
 use minqiao_schemas::{Catalogue, Item};
@@ -32,13 +33,16 @@ use crate::changes::ItemChanges;
 use crate::error::QueryError;
 use crate::functions::{AGGREGATE, SCALAR, WINDOW};
 use crate::guard::{self, Guarded};
+use crate::held::CountHeld;
 use crate::late::pseudonyms_late;
 use crate::limits::Limits;
+use crate::names::Names;
 use crate::request::{Parameter, QueryRequest};
 use crate::scope::Scopes;
 use crate::secure_table::TableParts;
 use crate::statement::{self, Parsed};
 use crate::stream::{BATCHES_UNDER_WAY, Message, QueryStream};
+use crate::suppress::Cells;
 use crate::system::SystemTable;
 use crate::{gate, secure_table};
 
@@ -79,10 +83,14 @@ struct Inner {
     audit: Arc<dyn AuditSink>,
     clock: Arc<dyn Clock>,
     system: Vec<SystemTable>,
+    names: Names,
     scopes: Arc<Scopes>,
     runtime: Arc<RuntimeEnv>,
     slots: Arc<Semaphore>,
 }
+
+/// Cells of an aggregate under the guard, which are kept until it is known which of them may be seen.
+const GUARDED_CELLS_MAX: usize = 100_000;
 
 /// A statement ready to run.
 struct Prepared {
@@ -101,6 +109,7 @@ impl SqlService {
             .build_arc()
             .map_err(|_| QueryError::Internal)?;
         let inner = Inner {
+            names: Names::of(parts.catalogue.items().iter(), &parts.system),
             scopes: Arc::new(Scopes::new(Arc::clone(&parts.base))),
             items: Arc::new(
                 parts.catalogue.items().iter().map(|item| (item.code.clone(), Arc::new(item.clone()))).collect(),
@@ -173,7 +182,7 @@ impl SqlService {
         purpose: &Purpose,
         sql: &str,
     ) -> Result<(SchemaRef, Vec<Option<DataType>>), QueryError> {
-        let parsed = statement::parse(sql, &self.inner.limits)?;
+        let parsed = statement::parse(sql, &self.inner.limits, &self.inner.names)?;
         let (inner, principal, purpose) = (Arc::clone(&self.inner), principal.clone(), purpose.clone());
         let task = SpawnedTask::spawn(async move {
             let policy = Arc::clone(&inner.policy.read());
@@ -212,7 +221,7 @@ impl Inner {
     ) {
         let deadline = tokio::time::Instant::now() + self.limits.timeout;
         let policy = Arc::clone(&self.policy.read());
-        let parsed = statement::parse(&request.sql, &self.limits);
+        let parsed = statement::parse(&request.sql, &self.limits, &self.names);
         let statement = parsed.as_ref().map(|p| p.normalised.clone()).unwrap_or_default();
         let prepared = match parsed {
             Ok(parsed) => {
@@ -286,17 +295,81 @@ impl Inner {
         parsed: &Parsed,
     ) -> Result<Prepared, QueryError> {
         let values = Some(request.parameters.as_slice());
-        let (state, plan, guarded) = self.plan(policy, &request.principal, &request.purpose, parsed, values).await?;
-        let catalog = guarded.catalog;
-        if let Some(left_out) = guarded.left_out {
-            self.check_left_out(&state, &left_out, guarded.k).await?;
-        }
+        let (state, plan, Outcome { catalog, guarded }) =
+            self.plan(policy, &request.principal, &request.purpose, parsed, values).await?;
+        let (plan, read) = match guarded {
+            None => (plan, None),
+            Some(guarded) => {
+                let read = state.optimize(&guarded.cells).map_err(|e| self.planning(&e))?;
+                (self.released(&state, guarded, &catalog).await?, Some(read))
+            }
+        };
         let optimised = state.optimize(&plan).map_err(|e| self.planning(&e))?;
-        let tables = tables_read(&optimised, &catalog).map_err(|e| self.planning(&e))?;
-        let optimised = pseudonyms_late(&optimised, &|name| catalog.secure(name)).map_err(|e| self.planning(&e))?;
-        let physical =
-            state.query_planner().create_physical_plan(&optimised, &state).await.map_err(|e| self.planning(&e))?;
-        Ok(Prepared { plan: physical, state, tables })
+        let tables = tables_read(read.as_ref().unwrap_or(&optimised), &catalog).map_err(|e| self.planning(&e))?;
+        let plan = self.physical(&state, &optimised, &catalog).await?;
+        Ok(Prepared { plan, state, tables })
+    }
+
+    async fn physical(
+        &self,
+        state: &SessionState,
+        optimised: &LogicalPlan,
+        catalog: &SessionCatalog,
+    ) -> Result<Arc<dyn ExecutionPlan>, QueryError> {
+        let late = pseudonyms_late(optimised, &|name| catalog.secure(name)).map_err(|e| self.planning(&e))?;
+        state.query_planner().create_physical_plan(&late, state).await.map_err(|e| self.planning(&e))
+    }
+
+    /// Runs what is below the guard and puts the cells that may be seen in its place.
+    async fn released(
+        &self,
+        state: &SessionState,
+        guarded: Guarded,
+        catalog: &SessionCatalog,
+    ) -> Result<LogicalPlan, QueryError> {
+        for left_out in &guarded.left_out {
+            self.check_left_out(state, left_out, guarded.k, catalog).await?;
+        }
+        let failed = |e: DataFusionError| QueryError::of_execution(&e, self.limits.query_memory_bytes);
+        let mut rows = self.run_within(state, &guarded.cells, catalog).await?;
+        let schema = rows.schema();
+        let (mut batches, mut count, mut bytes) = (Vec::new(), 0usize, 0usize);
+        while let Some(batch) = rows.next().await {
+            let batch = batch.map_err(failed)?;
+            count = count.saturating_add(batch.num_rows());
+            bytes = bytes.saturating_add(batch.get_array_memory_size());
+            if count > GUARDED_CELLS_MAX {
+                return Err(QueryError::AnswerTooLarge { limit: GUARDED_CELLS_MAX as u64, unit: "cells" });
+            }
+            if bytes > self.limits.query_memory_bytes {
+                return Err(QueryError::OutOfMemory { limit_bytes: self.limits.query_memory_bytes });
+            }
+            batches.push(batch);
+        }
+        let mut cells = Cells::of(&schema, &batches, guarded.shape.clone(), guarded.k).map_err(failed)?;
+        if cells.any_small() {
+            let mut people = self.run_within(state, &guarded.people, catalog).await?;
+            while let Some(batch) = people.next().await {
+                cells.learn(&batch.map_err(failed)?).map_err(failed)?;
+            }
+            if cells.is_stale() {
+                return Err(QueryError::LakeUnavailable);
+            }
+        }
+        let released = cells.released(guarded.released_schema()).map_err(failed)?;
+        guarded.over(released).map_err(|e| self.planning(&e))
+    }
+
+    async fn run_within(
+        &self,
+        state: &SessionState,
+        plan: &LogicalPlan,
+        catalog: &SessionCatalog,
+    ) -> Result<SendableRecordBatchStream, QueryError> {
+        let optimised = state.optimize(plan).map_err(|e| self.planning(&e))?;
+        let physical = self.physical(state, &optimised, catalog).await?;
+        execute_stream(physical, state.task_ctx())
+            .map_err(|e| QueryError::of_execution(&e, self.limits.query_memory_bytes))
     }
 
     fn planning(&self, error: &DataFusionError) -> QueryError {
@@ -350,25 +423,30 @@ impl Inner {
         let lookup = |name: &str| catalog.secure(name);
         let protected = guard::is_protected(&plan, &lookup).map_err(|e| QueryError::of_planning(&e))?;
         if !protected || values.is_none() {
-            return Ok((state, plan, Outcome { catalog, left_out: None, k: 0 }));
+            return Ok((state, plan, Outcome { catalog, guarded: None }));
         }
         let k = catalog.asking.policy.k();
-        let Guarded { plan, left_out, k } = guard::guard(plan, &lookup, k)?;
-        Ok((state, plan, Outcome { catalog, left_out, k }))
+        let guarded = Some(guard::guard(plan.clone(), &lookup, k)?);
+        Ok((state, plan, Outcome { catalog, guarded }))
     }
 
-    async fn check_left_out(&self, state: &SessionState, plan: &LogicalPlan, k: u32) -> Result<(), QueryError> {
-        let physical = state.create_physical_plan(plan).await.map_err(|e| self.planning(&e))?;
-        let batches = collect(physical, state.task_ctx())
-            .await
-            .map_err(|e| QueryError::of_execution(&e, self.limits.query_memory_bytes))?;
+    async fn check_left_out(
+        &self,
+        state: &SessionState,
+        plan: &LogicalPlan,
+        k: u32,
+        catalog: &SessionCatalog,
+    ) -> Result<(), QueryError> {
+        let rows = self.run_within(state, plan, catalog).await?;
+        let batches: Vec<RecordBatch> =
+            rows.try_collect().await.map_err(|e| QueryError::of_execution(&e, self.limits.query_memory_bytes))?;
         let isolating = batches.iter().flat_map(|batch| batch.columns()).any(|column| {
             use arrow::array::AsArray;
             let counts = column.as_primitive_opt::<arrow::datatypes::Int64Type>();
             counts.is_none_or(|counts| counts.iter().any(|n| n.is_none_or(|n| n > 0 && n < i64::from(k))))
         });
         if isolating {
-            let rule = "the filter leaves out fewer people than that";
+            let rule = "the filter or the join leaves out fewer people than that";
             return Err(QueryError::Protected { k, rule });
         }
         Ok(())
@@ -403,7 +481,10 @@ impl Inner {
             .with_create_default_catalog_and_schema(false)
             .with_default_catalog_and_schema(CATALOG, PUBLIC);
         config.options_mut().execution.enable_recursive_ctes = false;
-        let pool = Arc::new(GreedyMemoryPool::new(self.limits.query_memory_bytes));
+        // It compares labels of tables too, which differ as soon as the engine swaps the sides of a join.
+        config.options_mut().execution.skip_physical_aggregate_schema_check = true;
+        let pool: Arc<dyn MemoryPool> = Arc::new(GreedyMemoryPool::new(self.limits.query_memory_bytes));
+        let held = CountHeld::new(&pool);
         let runtime = RuntimeEnvBuilder::from_runtime_env(&self.runtime)
             .with_memory_pool(pool)
             .build_arc()
@@ -411,6 +492,7 @@ impl Inner {
         let mut builder = SessionStateBuilder::new_with_default_features()
             .with_config(config)
             .with_runtime_env(runtime)
+            .with_physical_optimizer_rule(Arc::new(held))
             .with_catalog_list(Arc::new(OneCatalogList(Arc::new(OneCatalog(Arc::clone(catalog))))));
         if let Some(functions) = builder.scalar_functions() {
             functions.retain(|function| SCALAR.contains(&function.name()));
@@ -501,8 +583,7 @@ fn pseudonym_context(principal: &Principal, purpose: &Purpose) -> String {
 /// How a plan came about.
 struct Outcome {
     catalog: Arc<SessionCatalog>,
-    left_out: Option<LogicalPlan>,
-    k: u32,
+    guarded: Option<Guarded>,
 }
 
 #[derive(Debug, Default)]

@@ -258,6 +258,30 @@ fn people(hidden: Hidden) -> BTreeMap<&'static str, Rows> {
             row.push(("interest_12m", text("12.34")));
         }
     }
+    // Kind 1 has six people with an amount, kind 2 seven of whom two have one, kind 3 nine with one. Person 7 is alone in
+    // five states.
+    let aids = (1..=22).map(|n| (n, if n <= 13 { "1" } else { "7" }));
+    for (at, (n, state)) in aids.chain(["2", "3", "4", "5", "6"].map(|state| (7, state))).enumerate() {
+        let kind = if n <= 6 {
+            "1"
+        } else if n <= 13 {
+            "2"
+        } else {
+            "3"
+        };
+        let mut row = vec![
+            ("aid_no", format!("AID-{at}")),
+            ("citizen_id", citizen(n)),
+            ("full_name", text("李某")),
+            ("aid_code", text(kind)),
+            ("record_status_code", text(state)),
+            ("division_code", text(HOME)),
+        ];
+        if kind != "2" || (8..=9).contains(&n) {
+            row.push(("aid_amount", text("100.00")));
+        }
+        items.entry("disability_rehabilitation_aid").or_default().push(row);
+    }
     // A child of 2020 whose assistance is hidden from everybody without `rowsOfMinors`.
     items.entry("resident_identity").or_default().push(vec![
         ("citizen_id", citizen(90)),

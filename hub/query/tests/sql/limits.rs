@@ -47,6 +47,46 @@ async fn a_query_that_needs_too_much_memory_ends() {
     assert_eq!(city.ask("analyst", sql).await.expect_err("stopped").code(), "query_memory");
 }
 
+/// Six times six rows, no column: the engine counts nothing of what these joins hold.
+const WITHOUT_COLUMNS: &str = "SELECT count(*) FROM bank_deposit a, bank_deposit b, bank_deposit c, bank_deposit d, \
+                               bank_deposit e, bank_deposit f";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn batches_without_columns_need_memory_too() {
+    let ample = city(Limits::default()).await;
+    assert_eq!(ample.ask("analyst", WITHOUT_COLUMNS).await.expect("rows"), [["46656"]]);
+    let narrow = city(Limits { query_memory_bytes: 4 << 10, ..Limits::default() }).await;
+    assert_eq!(narrow.ask("analyst", WITHOUT_COLUMNS).await.expect_err("stopped").code(), "query_memory");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rows_of_a_window_and_of_a_join_without_equality_need_memory() {
+    let windows = [
+        "SELECT sum(1) OVER () FROM resident_identity a, resident_identity b, resident_identity c",
+        "SELECT sum(1) OVER (ROWS BETWEEN 9000 PRECEDING AND CURRENT ROW) FROM resident_identity a, \
+         resident_identity b, resident_identity c",
+    ];
+    let join = "SELECT count(*) FROM resident_identity a JOIN resident_identity b ON a.full_name > b.full_name";
+    let ample = city(Limits::default()).await;
+    let narrow = city(Limits { query_memory_bytes: 60_000, ..Limits::default() }).await;
+    for sql in windows {
+        assert_eq!(ample.ask("analyst", sql).await.expect("rows").len(), 12_167, "{sql}");
+        assert_eq!(narrow.ask("analyst", sql).await.expect_err("stopped").code(), "query_memory", "{sql}");
+    }
+    assert!(narrow.ask("analyst", join).await.is_ok(), "its left side is small");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn small_sides_join_without_an_equality() {
+    let city = city(Limits { query_memory_bytes: 1 << 20, ..Limits::default() }).await;
+    let sql = "SELECT count(*) FROM resident_identity r CROSS JOIN (SELECT max(amount) AS most FROM temporary_assistance) m \
+               WHERE m.most > (SELECT min(amount) FROM temporary_assistance)";
+    assert_eq!(city.ask("analyst", sql).await.expect("rows"), [["23"]]);
+    let sql = "SELECT count(*) FROM temporary_assistance a JOIN temporary_assistance b ON a.amount > b.amount";
+    // Four rows in the band below, two above.
+    assert_eq!(city.ask("analyst", sql).await.expect("rows"), [["8"]]);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn dropping_the_stream_cancels_and_frees_the_slot() {
     let city = city(Limits { concurrent_queries_max: 1, ..Limits::default() }).await;

@@ -125,6 +125,28 @@ async fn every_query_is_on_record_before_its_answer() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_number_in_double_quotes_or_in_a_broken_statement_is_not_on_record() {
+    let city = City::small(Hidden::None).await;
+    let number = citizen(1);
+    for sql in [
+        format!("SELECT 1 FROM temporary_assistance WHERE citizen_id = \"{number}\""),
+        format!("SELECT case_no AS \"{number}\" FROM temporary_assistance"),
+        format!("SELECT case_no FROM temporary_assistance WHERE {number} = '{number}"),
+        format!("SELEC {number}"),
+        format!("SET x = '{number}'"),
+        format!("SELECT 1; SELECT \"{number}\""),
+    ] {
+        let _either = city.ask("county", &sql).await;
+        let record = city.audit.opened.lock().last().cloned().expect("on record");
+        assert!(!format!("{record:?}").contains("371002196"), "{record:?}");
+        assert_eq!(record.statement_bytes, sql.len());
+    }
+    let opened = city.audit.opened.lock().clone();
+    assert_eq!(opened[0].statement, "SELECT ? FROM temporary_assistance WHERE citizen_id = _");
+    assert!(opened[2..].iter().all(|record| record.statement.is_empty()), "{opened:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn parameters_are_values_of_their_column() {
     let city = City::small(Hidden::None).await;
     let sql = "SELECT count(*) FROM resident_identity WHERE birth_date <= $1 AND sex_code = $2";
