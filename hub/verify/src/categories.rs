@@ -327,8 +327,9 @@ impl Grounds<'_, '_> {
 }
 
 pub(crate) fn guaranteed(case: &Case<'_>, person: Citizen) -> bool {
-    let refused =
-        |row: &&UnemploymentRegistration| i64::from(row.job_refusal_count.unwrap_or(0)) >= case.settings.max_refusals;
+    // A count that is not stated reaches no limit, not even 0.
+    let reached = |count: i32| i64::from(count) >= case.settings.max_refusals;
+    let refused = |row: &&UnemploymentRegistration| row.job_refusal_count.is_some_and(reached);
     !(case.settings.refusal_stops && case.in_force::<UnemploymentRegistration>(person).iter().any(refused))
 }
 

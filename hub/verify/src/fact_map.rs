@@ -3,6 +3,7 @@
 //! against the row types, so that the computation asks “which months does this row fall in” and never spells out a
 //! filter that the table already states.
 
+use minqiao_core::{Kind, KindOf};
 use serde::Deserialize;
 
 use crate::calendar::{Day, End, Month, Window};
@@ -212,6 +213,16 @@ pub enum MapError {
         /// The name.
         field: String,
     },
+}
+
+impl KindOf for MapError {
+    fn kind(&self) -> Kind {
+        Kind::Internal
+    }
+
+    fn code(&self) -> &'static str {
+        "fact_map"
+    }
 }
 
 impl FactMap {

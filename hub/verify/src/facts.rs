@@ -12,6 +12,7 @@ use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasherDefault, Hasher};
 
 use arrow::array::RecordBatch;
+use minqiao_core::{Kind, KindOf};
 
 use crate::calendar::Day;
 use crate::cell::{Arena, Cell, Column, Show, Text, Unreadable};
@@ -56,6 +57,16 @@ pub enum LoadError {
         /// Row of the batch, from 0.
         row: usize,
     },
+}
+
+impl KindOf for LoadError {
+    fn kind(&self) -> Kind {
+        Kind::Internal
+    }
+
+    fn code(&self) -> &'static str {
+        "verification_failed"
+    }
 }
 
 /// How batches are to be understood.

@@ -8,7 +8,7 @@
 use std::collections::HashMap;
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow::array::{
@@ -17,7 +17,7 @@ use arrow::array::{
 };
 use arrow::datatypes::{DataType, Field as ArrowField, Schema, TimeUnit};
 use chrono::NaiveDate;
-use minqiao_core::Timestamp;
+use minqiao_core::{Kind, KindOf, Timestamp};
 use minqiao_schemas::{Catalogue, FieldType, Item, check::Checker, envelope};
 use serde_json::{Map, Value as Json};
 
@@ -35,6 +35,9 @@ const BATCH_ROWS_MAX: usize = 8192;
 /// Why a folder cannot be read. Values are never told.
 #[derive(Debug, thiserror::Error)]
 pub enum FolderError {
+    /// The folder is not there.
+    #[error("there is no folder `{0}`")]
+    Missing(PathBuf),
     /// A file cannot be read.
     #[error("`{file}` cannot be read")]
     File {
@@ -45,7 +48,7 @@ pub enum FolderError {
         source: io::Error,
     },
     /// A file is not JSON of the expected form.
-    #[error("`{file}` line {line}: not a JSON {expected}")]
+    #[error("`{file}`{}: not a JSON {expected}", place(*.line))]
     Json {
         /// Name inside the folder.
         file: String,
@@ -67,11 +70,41 @@ pub enum FolderError {
         problem: String,
     },
     /// Parameters.
-    #[error("`parameters.json`: {0}")]
+    #[error("`parameters.json` was refused")]
     Parameters(#[from] ParametersError),
     /// Rows that were read do not load; the line above was checked, so this is a defect.
-    #[error("rows do not load: {0}")]
+    #[error("rows do not load")]
     Load(#[from] LoadError),
+}
+
+fn place(line: usize) -> String {
+    if line == 0 { String::new() } else { format!(" line {line}") }
+}
+
+impl KindOf for FolderError {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::Missing(_) => Kind::NotFound,
+            Self::File { source, .. } => match source.kind() {
+                io::ErrorKind::NotFound => Kind::NotFound,
+                io::ErrorKind::PermissionDenied => Kind::Forbidden,
+                _ => Kind::InvalidArgument,
+            },
+            Self::Json { .. } | Self::Field { .. } => Kind::InvalidArgument,
+            Self::Parameters(error) => error.kind(),
+            Self::Load(error) => error.kind(),
+        }
+    }
+
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Missing(_) => "folder_missing",
+            Self::File { .. } => "file_unreadable",
+            Self::Json { .. } | Self::Field { .. } => "case_malformed",
+            Self::Parameters(error) => error.code(),
+            Self::Load(error) => error.code(),
+        }
+    }
 }
 
 /// Rows of one item, clear, with their envelope.
@@ -99,6 +132,9 @@ pub struct CaseFolder {
 impl CaseFolder {
     /// Reads a folder.
     pub fn read(folder: &Path) -> Result<Self, FolderError> {
+        if !folder.is_dir() {
+            return Err(FolderError::Missing(folder.to_owned()));
+        }
         let mut rows = Vec::new();
         for item in Catalogue::embedded().items() {
             let file = format!("{}.ndjson", item.code);
@@ -339,7 +375,8 @@ fn aliases(folder: &Path) -> Result<ByNumber<Citizen>, FolderError> {
 fn runs(folder: &Path) -> Result<Vec<Run>, FolderError> {
     let file = "runs.json";
     let bad = |line, expected| FolderError::Json { file: file.to_owned(), line, expected };
-    let text = optional(folder, file)?.ok_or(bad(0, "list of runs"))?;
+    let text =
+        fs::read_to_string(folder.join(file)).map_err(|source| FolderError::File { file: file.to_owned(), source })?;
     let list: Vec<Json> = serde_json::from_str(&text).map_err(|_| bad(0, "list of runs"))?;
     list.iter()
         .enumerate()
@@ -398,4 +435,29 @@ fn query_log(folder: &Path) -> Result<Option<Vec<Query>>, FolderError> {
         });
     }
     Ok(Some(log))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_missing_is_named_and_a_cause_is_not_said_twice() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let gone = CaseFolder::read(&folder.path().join("gone")).expect_err("no folder");
+        assert!(gone.to_string().starts_with("there is no folder `") && gone.kind() == Kind::NotFound, "{gone}");
+        let runs = CaseFolder::read(folder.path()).expect_err("no runs");
+        assert_eq!((runs.to_string().as_str(), runs.kind()), ("`runs.json` cannot be read", Kind::NotFound));
+        fs::write(folder.path().join("runs.json"), "{}").expect("written");
+        let runs = CaseFolder::read(folder.path()).expect_err("no list");
+        assert_eq!(
+            (runs.to_string().as_str(), runs.kind()),
+            ("`runs.json`: not a JSON list of runs", Kind::InvalidArgument)
+        );
+        fs::write(folder.path().join("parameters.json"), "{}").expect("written");
+        let parameters = CaseFolder::read(folder.path()).expect_err("no list");
+        let cause = std::error::Error::source(&parameters).expect("a cause").to_string();
+        assert!(!parameters.to_string().contains(&cause), "{parameters}");
+        assert_eq!(parameters.kind(), Kind::FailedPrecondition);
+    }
 }

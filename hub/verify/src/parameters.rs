@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 
+use minqiao_core::{Kind, KindOf};
 use serde::Deserialize;
 use serde_json::Value as Json;
 
@@ -45,6 +46,19 @@ pub enum ParametersError {
         /// Parameter.
         name: String,
     },
+}
+
+impl KindOf for ParametersError {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::Syntax(_) | Self::Value { .. } | Self::EffectiveFrom { .. } => Kind::FailedPrecondition,
+            Self::Table(_) => Kind::Internal,
+        }
+    }
+
+    fn code(&self) -> &'static str {
+        "parameters"
+    }
 }
 
 #[derive(Debug, Clone, Copy, Deserialize, PartialEq, Eq)]

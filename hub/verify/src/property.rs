@@ -1,5 +1,6 @@
 //! Houses, vehicles, machines and business capital on the query day, and the property tests (computation 4.2-4.4).
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::calendar::Day;
@@ -299,8 +300,15 @@ impl<'a> Units<'a> {
                 });
                 unit.whole |= row.share_ratio.is_none();
                 let share = row.share_ratio.map_or(Exact::ZERO, |s| s.exact());
-                let greatest = unit.shares.entry(*person).or_default();
-                *greatest = greatest.clone().max(share);
+                match unit.shares.entry(*person) {
+                    Entry::Vacant(first) => {
+                        first.insert(share);
+                    }
+                    Entry::Occupied(mut greatest) if share > *greatest.get() => {
+                        greatest.insert(share);
+                    }
+                    Entry::Occupied(_) => {}
+                }
                 unit.area = unit.area.clone().max(row.building_area.exact());
                 unit.registered_on = unit.registered_on.min(row.registered_on);
                 unit.divisions.push(row.division_code);

@@ -2,11 +2,15 @@
 //!
 //! Both come from the same list of sections, so they cannot say different things. Citizen numbers can be masked
 //! (digits 7 to 14, the birth date) wherever they stand, natural keys included.
+//!
+//! What a person reads is rounded to the cent and named: exact fractions and codes stay in the JSON, which is what is
+//! hashed and signed. Keys of records and numbers of institutions are shown as they are, for they are looked up.
 
 use std::fmt::Write as _;
 
-use minqiao_schemas::Catalogue;
+use minqiao_schemas::{Catalogue, division};
 
+use crate::exact::Exact;
 use crate::report::Report;
 use crate::result::{Discrepancy, Verification};
 
@@ -119,6 +123,39 @@ fn item_name(code: &str) -> String {
     Catalogue::embedded().item(code).map_or_else(|| code.to_owned(), |item| item.name_zh.clone())
 }
 
+/// An exact figure `n/d`.
+fn exact(text: &str) -> Option<Exact> {
+    let (n, d) = text.split_once('/').unwrap_or((text, "1"));
+    let d = Exact::parse_decimal(d).filter(|d| !d.is_zero())?;
+    Some(&Exact::parse_decimal(n)? / &d)
+}
+
+/// An exact amount or area with two decimals.
+fn rounded(text: &str) -> String {
+    exact(text).map_or_else(|| text.to_owned(), |figure| figure.money())
+}
+
+/// An exact share as a percentage.
+fn percentage(text: &str) -> String {
+    exact(text).map_or_else(
+        || text.to_owned(),
+        |share| {
+            let hundredths = (&share * 100).money();
+            format!("{}%", hundredths.trim_end_matches('0').trim_end_matches('.'))
+        },
+    )
+}
+
+/// A division's name beside its code.
+fn county(code: &str) -> String {
+    division::find(code).map_or_else(|| code.to_owned(), |found| format!("{}({code})", found.name))
+}
+
+/// Whom or what a doubt is about.
+fn subject(subject: &str) -> String {
+    subject.strip_prefix("certificate:").map_or_else(|| subject.to_owned(), |no| format!("出生医学证明 {no}"))
+}
+
 fn yes(value: bool) -> String {
     if value { "是" } else { "否" }.to_owned()
 }
@@ -170,6 +207,34 @@ fn word(code: &str) -> &str {
         "marginal" => "最低生活保障边缘家庭",
         "rigid" => "刚性支出困难家庭",
         "none" => "不属于以上各类",
+        other => other,
+    }
+}
+
+/// What was declared and found (7.1).
+fn pair_word(pair: &str) -> &str {
+    match pair {
+        "wage" => "工资性收入(元)",
+        "business" => "经营净收入(元)",
+        "property" => "财产净收入(元)",
+        "transfer" => "转移净收入(元)",
+        "monetary_assets" => "货币财产(元)",
+        "house_count" => "住房(套)",
+        "vehicle_count" => "机动车(辆)",
+        "rigid" => "刚性支出(元)",
+        other => other,
+    }
+}
+
+/// What is to be explained (4.5).
+fn lookback_word(code: &str) -> &str {
+    match code {
+        "gift" => "赠与房产",
+        "divorce_split" => "离婚分割房产",
+        "below_market" => "低于市场价转让房产",
+        "vehicle_disposed" => "处置机动车",
+        "divorce" => "离婚",
+        "divorce_same_booklet" => "离婚后仍同户籍",
         other => other,
     }
 }
@@ -227,7 +292,7 @@ fn basis(report: &Report) -> Section {
             Part::Pair("申请(复核)日期", r.base_date.clone()),
             Part::Pair("收入核对期间", format!("{} 至 {}({} 个月)", r.window.from, r.window.to, r.window.months)),
             Part::Pair("财产核对日", r.query_date.clone()),
-            Part::Pair("受理地", r.county.clone()),
+            Part::Pair("受理地", county(&r.county)),
             Part::Pair("低保月标准(元/人)", r.standard_monthly.clone()),
             Part::Pair("参数版本", report.parameters_version.clone()),
             Part::Pair("数据版本", rows(report.lake_versions.len())),
@@ -280,11 +345,11 @@ fn income(r: &Verification) -> Section {
     let by_member = r.income_by_member.iter().map(|m| {
         vec![
             m.citizen_id.clone(),
-            m.wage.clone(),
-            m.business.clone(),
-            m.property.clone(),
-            m.transfer.clone(),
-            m.deductions.clone(),
+            rounded(&m.wage),
+            rounded(&m.business),
+            rounded(&m.property),
+            rounded(&m.transfer),
+            rounded(&m.deductions),
         ]
     });
     let excluded = r.excluded_income.iter().map(|e| vec![item_name(&e.item), e.amount.clone()]);
@@ -299,8 +364,8 @@ fn income(r: &Verification) -> Section {
             Part::Pair("个人缴费扣除", r.income.deductions.clone()),
             Part::Pair("就业收入豁免", r.income.disregard.clone()),
             Part::Pair("期间合计(元)", r.income.total.clone()),
-            Part::Pair("人均月收入(元)", r.per_capita_monthly.clone().unwrap_or_default()),
-            Part::Table(&["号码", "工资", "经营", "财产", "转移", "缴费扣除"], by_member.collect()),
+            Part::Pair("人均月收入(元)", r.per_capita_monthly.clone().unwrap_or_else(|| "无".to_owned())),
+            Part::Table(&["号码", "工资(元)", "经营(元)", "财产(元)", "转移(元)", "缴费扣除(元)"], by_member.collect()),
             Part::Note("依法不计入收入的款项:".to_owned()),
             Part::Table(&["信息项", "金额(元)"], excluded.collect()),
         ],
@@ -312,7 +377,7 @@ fn property(r: &Verification) -> Section {
     let houses = r.houses.iter().map(|h| {
         let kind = if h.source == "presale" { "预售合同" } else { "产权" };
         let taken = h.dropped_by.as_ref().map(|unit| format!("已转为 {unit}")).unwrap_or_default();
-        vec![kind.to_owned(), h.unit.clone(), h.area.clone(), h.share_exact.clone(), taken]
+        vec![kind.to_owned(), h.unit.clone(), h.area.clone(), percentage(&h.share_exact), taken]
     });
     let vehicles = r.vehicles.iter().map(|v| {
         let exempt = match v.exempt.as_deref() {
@@ -324,7 +389,10 @@ fn property(r: &Verification) -> Section {
         };
         vec![v.vin.clone(), exempt.to_owned()]
     });
-    let lookback = r.lookback.iter().map(|l| vec![l.date.clone(), l.code.clone(), l.citizen_id.clone(), l.key.clone()]);
+    let lookback = r
+        .lookback
+        .iter()
+        .map(|l| vec![l.date.clone(), lookback_word(&l.code).to_owned(), l.citizen_id.clone(), l.key.clone()]);
     Section {
         title: "财产",
         parts: vec![
@@ -333,7 +401,7 @@ fn property(r: &Verification) -> Section {
                 format!("{} / {} / {} / {}", p.deposits, p.securities, p.insurance, p.payment)
             }),
             Part::Pair("低保货币财产限额(元)", p.monetary_limit_dibao.clone()),
-            Part::Pair("住房", format!("{} 套,{} 平方米", p.house_count, p.house_area_exact)),
+            Part::Pair("住房", format!("{} 套,{} 平方米", p.house_count, rounded(&p.house_area_exact))),
             Part::Pair("非住宅", p.non_residential_count.to_string()),
             Part::Pair("机动车", format!("{} 辆,其中计入 {} 辆", p.vehicle_count, p.vehicle_counted)),
             Part::Pair("农机与渔船", p.machinery_count.to_string()),
@@ -396,7 +464,8 @@ fn doubts(r: &Verification) -> Section {
         vec![
             d.code.clone(),
             discrepancy_word(d).to_owned(),
-            d.subject.clone(),
+            subject(&d.subject),
+            d.pair.as_deref().map(|pair| pair_word(pair).to_owned()).unwrap_or_default(),
             d.item.as_deref().map(item_name).unwrap_or_default(),
             d.key.clone().unwrap_or_default(),
             d.declared.clone().unwrap_or_default(),
@@ -404,7 +473,8 @@ fn doubts(r: &Verification) -> Section {
             if d.blocking { "须先说明" } else { "" }.to_owned(),
         ]
     });
-    let table = Part::Table(&["代码", "疑点", "对象", "信息项", "记录", "申报", "查得", "处理"], rows.collect());
+    let table =
+        Part::Table(&["代码", "疑点", "对象", "事项", "信息项", "记录", "申报", "查得", "处理"], rows.collect());
     Section { title: "疑点", parts: vec![Part::Pair("条数", r.discrepancies.len().to_string()), table] }
 }
 
@@ -438,7 +508,33 @@ fn silence(r: &Verification) -> Section {
 
 #[cfg(test)]
 mod tests {
-    use super::{escaped, masked};
+    use super::{county, escaped, lookback_word, masked, pair_word, percentage, rounded, subject, word};
+
+    #[test]
+    fn exact_figures_are_read_to_the_cent() {
+        assert_eq!(rounded("2946459/100"), "29464.59");
+        assert_eq!(rounded("378679/40000"), "9.47");
+        assert_eq!(rounded("1/200"), "0.01");
+        assert_eq!(rounded("-17500/3"), "-5833.33");
+        assert_eq!(rounded("0"), "0.00");
+        assert_eq!(percentage("1"), "100%");
+        assert_eq!(percentage("1/2"), "50%");
+        assert_eq!(percentage("3333/10000"), "33.33%");
+        assert_eq!(percentage("0"), "0%");
+    }
+
+    #[test]
+    fn codes_have_names() {
+        assert_eq!(county("371002"), "环翠区(371002)");
+        assert_eq!(county("000000"), "000000");
+        assert_eq!(subject("certificate:B7"), "出生医学证明 B7");
+        let pairs =
+            ["wage", "business", "property", "transfer", "monetary_assets", "house_count", "vehicle_count", "rigid"];
+        assert!(pairs.iter().all(|code| pair_word(code) != *code));
+        let lookback = ["gift", "divorce_split", "below_market", "vehicle_disposed", "divorce", "divorce_same_booklet"];
+        assert!(lookback.iter().all(|code| lookback_word(code) != *code));
+        assert_ne!(word("mutual"), "mutual");
+    }
 
     #[test]
     fn masking_reaches_numbers_inside_keys() {

@@ -10,7 +10,7 @@ use std::time::Duration;
 use arrow::array::RecordBatch;
 use arrow::ipc::writer::StreamWriter;
 use minqiao_bus::{Bus, BusError, Headers, MemoryBus, Message, Span};
-use minqiao_core::{BatchEnvelope, BatchId, Clock, ProviderCode};
+use minqiao_core::{BatchEnvelope, BatchId, Clock, Kind, KindOf, ProviderCode};
 use minqiao_lake::{Lake, LakeError, LakeOptions, LakeWriter};
 use minqiao_schemas::Catalogue;
 use minqiao_vault::{Sealer, VaultError};
@@ -42,6 +42,26 @@ pub enum ThrowawayError {
     /// The writer's task ended early.
     #[error("the writer of the lake ended early")]
     Writer,
+}
+
+impl KindOf for ThrowawayError {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::Seal(error) => error.kind(),
+            Self::Bus(error) => error.kind(),
+            Self::Lake(error) => error.kind(),
+            Self::Encode(_) | Self::Writer => Kind::Internal,
+        }
+    }
+
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Seal(error) => error.code(),
+            Self::Bus(error) => error.code(),
+            Self::Lake(error) => error.code(),
+            Self::Encode(_) | Self::Writer => "verification_failed",
+        }
+    }
 }
 
 /// Seals the rows of a folder into a new lake below a directory. Must run on a multi-threaded runtime.
