@@ -36,6 +36,8 @@ vocabulary! {
         SignatureInvalid = "signature_invalid",
         /// The provider may not deliver this.
         PolicyForbidden = "policy_forbidden",
+        /// A citizen number in a column that is stored in clear.
+        IdentityInClearField = "identity_in_clear_field",
         /// The hub's own fault.
         Internal = "internal",
     }
@@ -141,6 +143,12 @@ impl Reason {
                 "请联系平台管理员核对授权范围",
                 "this provider may not deliver this",
                 "ask the hub's operator about the scope of your authorisation",
+            ),
+            Self::IdentityInClearField => advice(
+                "含有公民身份号码，而该列以明文存储",
+                "请从该列删去号码，公民身份号码只应填入公民身份号码列",
+                "this column is stored in clear and holds a citizen number",
+                "leave the number out of this column; it belongs into the citizen-number column",
             ),
             Self::Internal => advice(
                 "平台内部错误",
@@ -399,6 +407,7 @@ mod tests {
                 "oversize",
                 "signature_invalid",
                 "policy_forbidden",
+                "identity_in_clear_field",
                 "internal",
             ]
         );

@@ -2,11 +2,9 @@
 //! a lake on an object store or in a folder that all see. Any of them is killed at random moments; rows agree with the truth, none lost, none doubled.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Child;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use minqiao_connector_api::report::RunReport;
@@ -14,9 +12,9 @@ use minqiao_core::SystemClock;
 use minqiao_server::commands::demo::cast::Cast;
 use minqiao_server::config::{Config, StoreEngine};
 use minqiao_server::hub::Hub;
+use minqiao_tests::Balancer;
 use minqiao_tests::servers::named;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
-use tokio::net::{TcpListener, TcpStream};
 
 use crate::ingest::{Scene, free_port, serve};
 
@@ -45,8 +43,18 @@ struct Cluster {
 
 struct Running {
     name: &'static str,
-    port: u16,
+    config: Config,
+    log: PathBuf,
     child: Child,
+}
+
+impl Running {
+    /// kill -9, and another process in its place.
+    fn replace(&mut self) {
+        self.child.kill().expect("kill -9");
+        self.child.wait().expect("it is gone");
+        self.child = serve(&self.config, &self.log);
+    }
 }
 
 impl Cluster {
@@ -68,46 +76,30 @@ impl Cluster {
         if crate::world::lake_on_s3(&mut shared).is_none() {
             shared.lake.location = Some(common.join("lake").display().to_string());
         }
-        shared.keys_dir = Some(common.join("keys"));
-        shared.access.list = Some(shared.access_list());
-        shared.access.parameters = Some(shared.parameters());
-        let tls = |name: &str| Some(common.join("tls").join(name));
-        shared.http.certificate = tls("server.pem");
-        shared.http.private_key = tls("server.key");
-        shared.http.client_authority = tls("authority.pem");
         Self { shared, folder: folder.to_owned(), hubs: Vec::new() }
     }
 
     /// The configuration of a process of this name.
     fn config(&self, name: &str, roles: &str) -> Config {
-        let mut config = self.shared.clone();
-        config.data_dir = self.folder.join(name);
+        let mut config = self.shared.beside(self.folder.join(name));
         config.roles = roles.parse().expect("roles");
         config.http.listen = ([127, 0, 0, 1], free_port()).into();
         config.operations.listen = ([127, 0, 0, 1], free_port()).into();
         config
     }
 
-    fn spawn(&self, name: &'static str, roles: &str) -> Running {
-        let config = self.config(name, roles);
-        let child = serve(&config, &self.folder.join(format!("{name}.log")));
-        Running { name, port: config.http.listen.port(), child }
-    }
-
     fn start(&mut self) {
-        self.hubs = HUBS.iter().map(|(name, roles)| self.spawn(name, roles)).collect();
-    }
-
-    /// kill -9, and another process in its place.
-    fn replace(&mut self, at: usize) {
-        let (name, roles) = HUBS[at];
-        self.hubs[at].child.kill().expect("kill -9");
-        self.hubs[at].child.wait().expect("it is gone");
-        self.hubs[at] = self.spawn(name, roles);
+        let start = |(name, roles): &(&'static str, &str)| {
+            let config = self.config(name, roles);
+            let log = self.folder.join(format!("{name}.log"));
+            Running { name, child: serve(&config, &log), config, log }
+        };
+        self.hubs = HUBS.iter().map(start).collect();
     }
 
     fn gateways(&self) -> Vec<u16> {
-        self.hubs.iter().filter(|hub| hub.name.starts_with("gateway")).map(|hub| hub.port).collect()
+        let gateways = self.hubs.iter().filter(|hub| hub.name.starts_with("gateway"));
+        gateways.map(|hub| hub.config.http.listen.port()).collect()
     }
 }
 
@@ -120,26 +112,6 @@ impl Drop for Cluster {
     }
 }
 
-/// Sends each connection to the next gateway that answers, as a Service of Kubernetes does. Connections are cut after a
-/// moment, so that a connector does not stay with one gateway.
-async fn balance(listener: TcpListener, gateways: Arc<parking_lot::Mutex<Vec<u16>>>) {
-    let next = AtomicUsize::new(0);
-    loop {
-        let Ok((mut from, _)) = listener.accept().await else { continue };
-        let (ports, turn) = (gateways.lock().clone(), next.fetch_add(1, Ordering::Relaxed));
-        tokio::spawn(async move {
-            for offset in 0..ports.len() {
-                let port = ports[(turn + offset) % ports.len()];
-                if let Ok(mut to) = TcpStream::connect(SocketAddr::from(([127, 0, 0, 1], port))).await {
-                    let carried = tokio::io::copy_bidirectional(&mut from, &mut to);
-                    let _ended = tokio::time::timeout(Duration::from_secs(2), carried).await;
-                    return;
-                }
-            }
-        });
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn hubs_that_share_a_city_are_killed_and_nothing_is_lost_or_doubled() {
     let Some((kafka, postgres)) = servers() else { return };
@@ -148,10 +120,7 @@ async fn hubs_that_share_a_city_are_killed_and_nothing_is_lost_or_doubled() {
     let mut cluster = Cluster::new(scene.folder.path(), &kafka, &postgres).await;
     let cast = scene.cast(&cluster.shared);
     cluster.start();
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let port = listener.local_addr().expect("an address").port();
-    let gateways = Arc::new(parking_lot::Mutex::new(cluster.gateways()));
-    let balancer = tokio::spawn(balance(listener, gateways.clone()));
+    let balancer = Balancer::start(cluster.gateways()).await.expect("a port");
 
     let mut killed: BTreeMap<&str, usize> = BTreeMap::new();
     let kills = async {
@@ -162,16 +131,15 @@ async fn hubs_that_share_a_city_are_killed_and_nothing_is_lost_or_doubled() {
             // Each of the first four once, then whichever.
             let at = if kill < 4 { kill } else { schedule.below(HUBS.len() as u64) as usize };
             *killed.entry(HUBS[at].0).or_default() += 1;
-            cluster.replace(at);
-            *gateways.lock() = cluster.gateways();
+            cluster.hubs[at].replace();
         }
         during_ingest
     };
-    let both = async { tokio::join!(scene.ingest(port, &cast), kills) };
+    let both = async { tokio::join!(scene.ingest(balancer.port(), &cast), kills) };
     let (reports, during_ingest) = tokio::time::timeout(Duration::from_secs(400), both).await.expect("in time");
     println!("killed {killed:?}, {during_ingest} times during the ingest");
     assert!(during_ingest >= 3, "only {during_ingest} kills struck during the ingest: the city is too small");
-    balancer.abort();
+    drop(balancer);
     for hub in &mut cluster.hubs {
         let ended = hub.child.try_wait().expect("a process");
         assert!(ended.is_none(), "{} ended by itself: {ended:?}", hub.name);

@@ -140,7 +140,7 @@ fn every_message_is_in_the_lake(config: &Config) {
         .collect();
     assert_eq!(partitions.len(), 73 * 2, "{told}");
     for columns in partitions {
-        let [_, _, messages, in_lake, lag, _] = columns[..] else { panic!("{columns:?}") };
+        let [_, _, _, messages, in_lake, lag, _] = columns[..] else { panic!("{columns:?}") };
         assert!(messages == in_lake && lag == "0", "{columns:?}");
     }
     assert!(told.contains("of batch ") && told.contains("by civil-affairs.371000, catalogue "), "{told}");

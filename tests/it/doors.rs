@@ -1,10 +1,15 @@
 //! What a publisher, an analyst or a stranger can send through the HTTP door: each gets a clear answer with a stable
 //! code, and costs nobody else anything.
 
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine as _;
-use minqiao_core::Receipt;
+use minqiao_connector_api::gateway::GatewayError;
+use minqiao_connector_api::{HttpGateway, HttpOptions};
+use minqiao_core::{Receipt, SystemClock};
 use minqiao_server::certificates::Authority;
 use reqwest::{Client, Response, StatusCode};
 use serde_json::{Value, json};
@@ -54,15 +59,23 @@ pub(crate) async fn send(
 }
 
 pub(crate) async fn code(response: Response) -> (StatusCode, String) {
+    let (status, problem) = problem(response).await;
+    (status, problem["code"].as_str().expect("a code").to_owned())
+}
+
+async fn problem(response: Response) -> (StatusCode, Value) {
     let status = response.status();
+    let id = response.headers().get("x-minqiao-request-id").map(|v| v.to_str().unwrap_or_default().to_owned());
     let kind = response.headers().get("content-type").map(|v| v.to_str().unwrap_or_default().to_owned());
     let text = response.text().await.expect("a body");
     let problem: Value = serde_json::from_str(&text).unwrap_or_else(|_| panic!("not a problem: {status} {text}"));
     assert_eq!(kind.as_deref(), Some("application/problem+json"), "{problem}");
     assert!(problem["request_id"].as_str().is_some_and(|id| !id.is_empty()), "{problem}");
+    assert_eq!(problem["request_id"].as_str(), id.as_deref(), "{problem}");
+    assert_eq!(problem["status"], status.as_u16(), "{problem}");
     let chinese = problem["detail_zh"].as_str().expect("Chinese, too");
     assert!(chinese.chars().any(|c| ('\u{4e00}'..='\u{9fff}').contains(&c)), "{problem}");
-    (status, problem["code"].as_str().expect("a code").to_owned())
+    (status, problem)
 }
 
 /// Checks a receipt as a stranger would, with the keys that the hub shows to everyone (`ops/receipts.md`).
@@ -172,7 +185,10 @@ async fn bad_batches_are_refused_with_a_stable_code() {
     }
     let large = vec![b'x'; world.running.hub.config.limits.body_bytes_max.0 + 1];
     let response = send(&client, &world, ITEM, "large", "application/x-ndjson", large).await;
-    assert_eq!(code(response).await, (StatusCode::BAD_REQUEST, "body_too_large".to_owned()));
+    assert_eq!(code(response).await, (StatusCode::PAYLOAD_TOO_LARGE, "body_too_large".to_owned()));
+    let large = "1".repeat(world.running.hub.config.limits.body_bytes_max.0);
+    let response = world.sql("analyst", &large).send().await.expect("an answer");
+    assert_eq!(code(response).await, (StatusCode::PAYLOAD_TOO_LARGE, "body_too_large".to_owned()));
 
     // After all that the door still takes what is right.
     let response = send(&client, &world, ITEM, "good", "application/x-ndjson", ndjson(&[row(5, "1.00")])).await;
@@ -272,4 +288,165 @@ async fn operators_see_counts_and_auditors_see_who_asked_and_nobody_else_does() 
         assert_ne!(refused.status(), StatusCode::OK, "{user} must not see the audit log");
     }
     world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_request_id_of_an_error_is_that_of_its_record() {
+    let world = World::start().await;
+    let mut ids = Vec::new();
+    for sql in ["SELECT * FROM no_such_table", "SELEC 1", "DROP TABLE elderly_allowance"] {
+        let (_, problem) = problem(world.sql("analyst", sql).send().await.expect("an answer")).await;
+        ids.push(("query.opened", problem["request_id"].as_str().expect("an id").to_owned()));
+    }
+    let reader = world.connector("education");
+    let feed = reader.get(world.url(&format!("/v1/feeds/items/{ITEM}"))).header("X-Minqiao-Purpose", "exchange");
+    let (_, problem) = problem(feed.send().await.expect("an answer")).await;
+    ids.push(("feed.refused", problem["request_id"].as_str().expect("an id").to_owned()));
+    let answered = world.sql("analyst", "SELECT 1").send().await.expect("an answer");
+    assert_eq!(answered.status(), StatusCode::OK);
+    let id = answered.headers()["x-minqiao-request-id"].to_str().expect("text").to_owned();
+    ids.push(("query.opened", id));
+
+    let records = world.running.hub.audit.records(0, 100).await.expect("records");
+    for (action, id) in ids {
+        let of_it = records.iter().filter(|record| record.action == action);
+        let details = of_it.map(|record| serde_json::from_str::<Value>(&record.detail).expect("JSON"));
+        assert_eq!(details.filter(|detail| detail["request_id"] == id.as_str()).count(), 1, "{action} {id}");
+    }
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn free_text_in_purpose_or_case_is_refused_and_reaches_no_record() {
+    let world = World::start().await;
+    let number = citizen(7);
+    let ask = async |purpose: &str, case: Option<&str>| {
+        let request = world.sql("analyst", "SELECT 1").build().expect("a request");
+        let (client, mut request) = (world.anonymous(), request);
+        let header = |text: &str| reqwest::header::HeaderValue::from_bytes(text.as_bytes()).expect("a header");
+        request.headers_mut().insert("x-minqiao-purpose", header(purpose));
+        if let Some(case) = case {
+            request.headers_mut().insert("x-minqiao-case", header(case));
+        }
+        client.execute(request).await.expect("an answer")
+    };
+    let bad = |code: &str| (StatusCode::BAD_REQUEST, code.to_owned());
+    for purpose in [number.as_str(), "curiosity", "Analysis", "analysis;", "核对"] {
+        assert_eq!(code(ask(purpose, None).await).await, bad("purpose_unknown"), "{purpose}");
+    }
+    let lower = number.to_ascii_lowercase();
+    let hidden = format!("SQ-{number}");
+    let long = "9".repeat(33);
+    for case in [number.as_str(), &lower, &hidden, "zhang san", "张三", "a/b", &long] {
+        assert_eq!(code(ask("analysis", Some(case)).await).await, bad("case_malformed"), "{case}");
+    }
+    for case in ["SQ20263710020000000001", "370000202600001"] {
+        assert_eq!(ask("analysis", Some(case)).await.status(), StatusCode::OK, "{case}");
+    }
+    let records = world.running.hub.audit.records(0, 100).await.expect("records");
+    let opened: Vec<_> = records.iter().filter(|record| record.action == "query.opened").collect();
+    assert_eq!(opened.len(), 2, "only what was understood is a question");
+    assert!(records.iter().all(|record| !record.detail.contains(&number) && !record.purpose.contains(&number)));
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_says_the_status_that_it_has_and_forms_that_exist() {
+    let world = World::start().await;
+    let client = world.anonymous();
+    let method = client.delete(world.url("/v1/sql")).send().await.expect("an answer");
+    assert_eq!(code(method).await, (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed".to_owned()));
+    let nothing = client.get(world.url("/v2")).send().await.expect("an answer");
+    assert_eq!(code(nothing).await, (StatusCode::NOT_FOUND, "not_found".to_owned()));
+
+    let person = world.cast.people.iter().find(|p| p.principal.id == "caseworker").expect("a caseworker");
+    let token = std::fs::read_to_string(&person.header_file).expect("token");
+    let token = token.trim().trim_start_matches("Authorization: Bearer ").to_owned();
+    let report = |accept: &'static str| {
+        let request = client.get(world.url("/v1/verifications/no-such-report")).bearer_auth(&token);
+        request.header("X-Minqiao-Purpose", "dibao_verification").header("Accept", accept).send()
+    };
+    let pdf = report("application/pdf").await.expect("an answer");
+    assert_eq!(code(pdf).await, (StatusCode::BAD_REQUEST, "not_acceptable".to_owned()));
+    for spoken in ["text/html", "application/pdf, text/plain", "application/json"] {
+        assert_eq!(code(report(spoken).await.expect("an answer")).await.0, StatusCode::NOT_FOUND, "{spoken}");
+    }
+    let create = client.post(world.url("/v1/verifications")).bearer_auth(&token).header("Accept", "application/pdf");
+    let create = create.header("X-Minqiao-Purpose", "dibao_verification");
+    let create = create.json(&json!({"application_no": "A1"})).send().await.expect("an answer");
+    assert_eq!(code(create).await.1, "not_acceptable");
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_batch_names_line_column_and_limit_in_chinese_too() {
+    let world = World::start().await;
+    let client = world.connector("civil-affairs");
+    let long = "长".repeat(200_000);
+    let header = "citizen_id,full_name";
+    let bodies = [
+        (
+            "application/x-ndjson",
+            "{\"citizen_id\": null}\n{\"citizen_id\": \n".to_owned(),
+            "malformed_body",
+            vec!["第 2 行"],
+        ),
+        ("text/csv", format!("{header}\n1,2\n1,2,3\n"), "malformed_body", vec!["第 3 行", "列数"]),
+        ("text/csv", "citizen_id,shoe_size\n1,2\n".to_owned(), "schema_drift", vec!["shoe_size", ITEM]),
+        (
+            "text/csv",
+            format!("{header}\n1,2\n1,{long}\n"),
+            "oversize",
+            vec!["第 2 行", "full_name", "600000", "上限为"],
+        ),
+    ];
+    for (n, (kind, body, wanted, told)) in bodies.into_iter().enumerate() {
+        let (_, problem) = problem(send(&client, &world, ITEM, &format!("b-{n}"), kind, body).await).await;
+        assert_eq!(problem["code"], wanted, "{problem}");
+        let chinese = problem["detail_zh"].as_str().expect("Chinese");
+        assert!(told.iter().all(|text| chinese.contains(text)), "{told:?}: {chinese}");
+    }
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connector_finds_a_healthy_hub_and_sees_when_it_is_not_let_in() {
+    let world = World::start().await;
+    let player = world.cast.connectors.iter().find(|p| p.department == "civil-affairs").expect("a connector");
+    let ready = async |url: String, certificate: &Path, key: &Path| {
+        let options = HttpOptions::new(url, &world.cast.authority, certificate, key);
+        HttpGateway::new(options, Arc::new(SystemClock::new())).expect("a client").ready().await
+    };
+    let own = (&player.pair.certificate, &player.pair.key);
+    ready(world.url(""), own.0, own.1).await.expect("the hub answers");
+
+    let (certificate, key) = (world.folder.path().join("foreign.pem"), world.folder.path().join("foreign.key"));
+    let foreign = Authority::new("another authority").expect("authority");
+    let pair = foreign.issue("civil-affairs.371000", false, false).expect("a certificate");
+    std::fs::write(&certificate, pair.0).expect("written");
+    std::fs::write(&key, pair.1).expect("written");
+    let refused = ready(world.url(""), &certificate, &key).await.expect_err("no handshake");
+    assert!(matches!(refused, GatewayError::Unavailable { .. }), "{refused:?}");
+
+    // The program, as a department runs it before its first delivery.
+    let configuration = world.folder.path().join("connector.yaml");
+    let exports = world.folder.path().join("exports");
+    std::fs::create_dir(&exports).expect("a folder");
+    let text = json!({
+        "department": "civil-affairs", "division": "371000", "exports": exports,
+        "state": world.folder.path().join("state"), "reports": world.folder.path().join("reports"),
+        "gateway": {"url": world.url(""), "ca": world.cast.authority, "certificate": own.0, "key": own.1},
+    });
+    std::fs::write(&configuration, text.to_string()).expect("written");
+    let program = minqiao_tests::hub::program("minqiao-connector").expect("the program");
+    let check = || {
+        let mut check = Command::new(&program);
+        check.args(["check", "--config"]).arg(&configuration);
+        tokio::task::spawn_blocking(move || check.output().expect("it runs"))
+    };
+    let healthy = check().await.expect("no panic");
+    assert_eq!(healthy.status.code(), Some(0), "{}", String::from_utf8_lossy(&healthy.stderr));
+    let _folder = world.stop().await;
+    let gone = check().await.expect("no panic");
+    assert_eq!(gone.status.code(), Some(65), "{}", String::from_utf8_lossy(&gone.stderr));
 }

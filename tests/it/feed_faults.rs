@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use minqiao_bus::api::topic_of;
-use minqiao_bus::{Bus, BusError, Call, Intercepted, Interceptor, Message, Record};
+use minqiao_bus::{Bus, BusError, Expiry, Intercepted, Interceptor, Message, Record};
 use minqiao_connector_api::feed::{FeedFormat, FeedState, PageRequest};
 use minqiao_connector_api::{GatewayError, HttpGateway, HttpOptions};
 use minqiao_core::SystemClock;
@@ -26,14 +26,13 @@ use tokio::net::TcpListener;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::doors::row;
-use crate::feeds::{FEED, publish, read_all, sharing_world};
+use crate::doors::{code, row};
+use crate::feeds::{FEED, get, publish, read_all, sharing_world};
 
 /// What is wrong with the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fault {
     Hole,
-    Expired,
     Replaced,
     Damaged,
     Away,
@@ -48,17 +47,6 @@ struct Faulty {
 
 #[async_trait]
 impl Interceptor for Faulty {
-    async fn before(&self, call: Call<'_>) -> Result<(), BusError> {
-        match call {
-            // Retention has taken the first two messages.
-            Call::Fetch(from) if self.fault == Fault::Expired && from < 2 => {
-                self.struck.fetch_add(1, Ordering::SeqCst);
-                Err(BusError::Expired { from, first: 2 })
-            }
-            _ => Ok(()),
-        }
-    }
-
     fn fetched(&self, mut records: Vec<Record>) -> Result<Vec<Record>, BusError> {
         self.struck.fetch_add(1, Ordering::SeqCst);
         match self.fault {
@@ -161,11 +149,13 @@ async fn a_log_that_is_not_whole_is_an_error_and_never_passed_over() {
     let position = serde_json::json!({"feed": FEED, "log": log, "next": [[0, 0, 0], [0, 0, 0]], "turn": 0});
     let position: minqiao_doors::feeds::Position = serde_json::from_value(position).expect("a position");
     let position = position.seal(&hub.vault.sealer()).expect("sealed");
-    let (answered, problem) = ask(Fault::Expired, &format!("?after={position}")).await;
-    assert_eq!((answered, problem["code"].as_str()), (StatusCode::PRECONDITION_FAILED, Some("position_gone")));
-    let (answered, page) = ask(Fault::Expired, "?after=start&limit=1000").await;
-    let left = page["rows"].as_array().map_or(0, Vec::len);
-    assert!(answered.is_success() && (1..80).contains(&left), "{answered} {left}");
+    let expired = |partition| Expiry { topic: topic_of("elderly_allowance"), partition, before: 2 };
+    hub.bus.expire(&[expired(0), expired(1)]).await.expect("removed");
+    let reader = world.connector("housing-urban-rural");
+    let gone = get(&reader, &world, FEED, &format!("?after={position}")).send().await.expect("an answer");
+    assert_eq!(code(gone).await, (StatusCode::PRECONDITION_FAILED, "position_gone".to_owned()));
+    let left = read_all(&reader, &world, FEED, "start", 1000).await.0.len();
+    assert!((1..80).contains(&left), "{left}");
     stop.cancel();
     drop(hub);
     world.stop().await;

@@ -10,6 +10,7 @@ mod feed_faults;
 mod feed_waits;
 mod feeds;
 mod ingest;
+mod retention;
 mod secrecy;
 mod structure;
 mod world;

@@ -92,9 +92,15 @@ impl World {
 
     /// The same hub after it was stopped and started.
     pub(crate) async fn restart(self) -> Self {
+        self.restart_after(|_| {}).await
+    }
+
+    /// The same, with something done to what is on its disk in between.
+    pub(crate) async fn restart_after(self, act: impl FnOnce(&Config)) -> Self {
         let Self { running, cast, folder } = self;
         let config = running.hub.config.clone();
         running.stop().await;
+        act(&config);
         Self { running: serve(config).await, cast, folder }
     }
 

@@ -41,7 +41,7 @@ impl ObjectStore {
         self.ask(&["kill"]).map(drop)
     }
 
-    /// Starts it again after that.
+    /// Starts it again, if it does not run.
     pub fn revive(&self) -> io::Result<()> {
         self.ask(&["start", "versitygw"]).map(drop)
     }

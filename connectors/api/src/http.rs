@@ -113,9 +113,10 @@ impl HttpGateway {
         Ok(Self { client, url, clock, options })
     }
 
-    /// Asks whether the hub is there and ready; one attempt.
+    /// Asks whether the hub answers and the certificates of both sides are accepted; one attempt. The probes of the hub are
+    /// on its operations port, which departments do not reach, so a route that is open to everyone is asked.
     pub async fn ready(&self) -> Result<(), GatewayError> {
-        let url = self.endpoint(&["readyz"])?;
+        let url = self.endpoint(&["v1", "keys"])?;
         match self.client.get(url).send().await {
             Ok(answer) if answer.status().is_success() => Ok(()),
             Ok(answer) => Err(refused(answer).await),

@@ -26,7 +26,10 @@ pub(crate) async fn check(config: &Config, offline: bool) -> anyhow::Result<u8> 
     bad |= !step("证书与私钥 / certificates and key", gateway.as_ref().map(|_| ()).map_err(|e| format!("{e:#}")));
     if let (Ok(gateway), false) = (gateway, offline) {
         let ready = gateway.ready().await;
-        bad |= !step("平台可达 / the hub is ready", ready.map_err(|e| format!("{:#}", anyhow::Error::from(e))));
+        bad |= !step(
+            "平台可达，证书被接受 / the hub answers and accepts the certificate",
+            ready.map_err(|e| format!("{:#}", anyhow::Error::from(e))),
+        );
     }
     Ok(if bad { 65 } else { 0 })
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use minqiao_bus::api::{check_sizes, check_topic};
 use minqiao_bus::memory::wait_beyond;
-use minqiao_bus::{Bus, BusError, Capabilities, Limits, Message, Record, TopicInfo};
+use minqiao_bus::{Bus, BusError, Capabilities, Expiry, Limits, Message, Record, TopicInfo};
 use parking_lot::RwLock;
 use tokio::sync::watch;
 use tokio::time::sleep;
@@ -212,6 +212,11 @@ impl Bus for KafkaBus {
         }
     }
 
+    async fn first_offset(&self, topic: &str, partition: u32) -> Result<u64, BusError> {
+        let (_, partition) = self.partition(topic, partition).await?;
+        Ok(self.ends.range(&partition).await?.0)
+    }
+
     async fn end_offset(&self, topic: &str, partition: u32) -> Result<u64, BusError> {
         let (_, partition) = self.partition(topic, partition).await?;
         self.ends.ask(&partition).await
@@ -234,6 +239,21 @@ impl Bus for KafkaBus {
             end = wait_beyond(partition.end.subscribe(), beyond, timeout) => end,
             closed = open.wait_for(|open| !*open) => { drop(closed); Err(BusError::Closed) }
         }
+    }
+
+    async fn expire(&self, what: &[Expiry]) -> Result<Vec<u64>, BusError> {
+        let (mut partitions, mut wanted) = (Vec::new(), Vec::new());
+        for Expiry { topic, partition, before } in what {
+            let (_, partition) = self.partition(topic, *partition).await?;
+            let (first, end) = self.ends.range(&partition).await?;
+            let kept = (*before).min(end.saturating_sub(1)).max(first);
+            if kept > first {
+                wanted.push((Arc::clone(&partition), kept));
+            }
+            partitions.push(kept);
+        }
+        self.topics.remove_before(&wanted).await?;
+        Ok(partitions)
     }
 
     fn limits(&self) -> Limits {

@@ -33,9 +33,6 @@ pub struct KafkaOptions {
     /// Copies that must have a message before it is acknowledged.
     #[serde(default = "two")]
     pub min_insync: u16,
-    /// How long messages are kept; without it, forever.
-    #[serde(default)]
-    pub retention_hours: Option<u32>,
     /// Largest payload of a message, bytes.
     #[serde(default = "message_bytes")]
     pub message_bytes_max: usize,
@@ -170,7 +167,6 @@ impl KafkaOptions {
             topic_prefix: topic_prefix(),
             replication: three(),
             min_insync: two(),
-            retention_hours: None,
             message_bytes_max: message_bytes(),
             queued_bytes_max: queued_bytes(),
             window_messages: window(),

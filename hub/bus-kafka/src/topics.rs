@@ -11,12 +11,14 @@ use minqiao_bus::{BusError, Difference};
 use rdkafka::admin::{AdminClient, AdminOptions, ConfigResource, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::error::RDKafkaErrorCode;
+use rdkafka::{Offset, TopicPartitionList};
 use tokio::time::{Instant, sleep};
 
 use crate::KafkaOptions;
 use crate::context::{Heard, Listener};
 use crate::describe::{Description, describe};
 use crate::failure::{code_of, failure, unusable};
+use crate::partition::Partition;
 
 /// Pause between looks at something that the cluster is about to do.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
@@ -136,6 +138,27 @@ impl Topics {
         }
     }
 
+    /// Removes the messages before positions.
+    pub(crate) async fn remove_before(&self, what: &[(Arc<Partition>, u64)]) -> Result<(), BusError> {
+        let (doing, within) = ("remove old messages", self.options.request_timeout());
+        let mut list = TopicPartitionList::with_capacity(what.len());
+        for (partition, before) in what {
+            let before = Offset::Offset(i64::try_from(*before).unwrap_or(i64::MAX));
+            let added = list.add_partition_offset(&partition.topic, partition.number, before);
+            added.map_err(|error| failure(doing, within, code_of(&error)))?;
+        }
+        if list.count() == 0 {
+            return Ok(());
+        }
+        let options = AdminOptions::new().request_timeout(Some(within)).operation_timeout(Some(within));
+        let removed = self.admin.delete_records(&list, &options).await;
+        let removed = removed.map_err(|error| failure(doing, within, code_of(&error)))?;
+        match removed.elements().iter().find_map(|each| each.error().err()) {
+            Some(error) => Err(failure(doing, within, code_of(&error))),
+            None => Ok(()),
+        }
+    }
+
     /// The topic as it must be, made when there is none.
     pub(crate) async fn ensure(&self, name: &str, partitions: u32) -> Result<Description, BusError> {
         let found = match self.describe(name).await? {
@@ -228,16 +251,13 @@ impl Topics {
     }
 }
 
-fn retention_ms(options: &KafkaOptions) -> i64 {
-    options.retention_hours.map_or(-1, |hours| i64::from(hours) * 3_600_000)
-}
-
 /// What a topic of ours is made with.
 fn settings(options: &KafkaOptions) -> [(&'static str, String); 6] {
     [
         ("min.insync.replicas", options.min_insync.to_string()),
         ("max.message.bytes", options.record_bytes_max().to_string()),
-        ("retention.ms", retention_ms(options).to_string()),
+        // Time and size must not take what the lake lacks: the hub removes old messages itself.
+        ("retention.ms", "-1".to_owned()),
         ("retention.bytes", "-1".to_owned()),
         // Compaction would take messages out of the middle.
         ("cleanup.policy", "delete".to_owned()),
@@ -246,8 +266,8 @@ fn settings(options: &KafkaOptions) -> [(&'static str, String); 6] {
     ]
 }
 
-/// Under which settings the promises would not hold, or messages would go sooner than wanted. More than is wanted is
-/// fine: more copies, larger messages, longer retention.
+/// Under which settings the promises would not hold, or messages would go too soon. More than is wanted is
+/// fine: more copies, larger messages.
 fn differences(options: &KafkaOptions, found: &Description, config: &ConfigResource) -> Vec<Difference> {
     let mut differences = Vec::new();
     let copies = found.partitions.iter().map(|partition| partition.replicas).min().unwrap_or(0);
@@ -272,8 +292,6 @@ fn is_enough(setting: &str, actual: &str, wanted: &str) -> bool {
     let numbers = || Some((actual.parse::<i64>().ok()?, wanted.parse::<i64>().ok()?));
     match setting {
         "min.insync.replicas" | "max.message.bytes" => numbers().is_some_and(|(actual, wanted)| actual >= wanted),
-        // -1 is forever.
-        "retention.ms" => numbers().is_some_and(|(actual, wanted)| actual == -1 || (wanted != -1 && actual >= wanted)),
         _ => actual == wanted,
     }
 }
@@ -299,9 +317,6 @@ mod tests {
             ("max.message.bytes", "1048588", "1114112", false),
             ("retention.ms", "-1", "-1", true),
             ("retention.ms", "604800000", "-1", false),
-            ("retention.ms", "-1", "3600000", true),
-            ("retention.ms", "7200000", "3600000", true),
-            ("retention.ms", "1800000", "3600000", false),
             ("retention.bytes", "1000000", "-1", false),
             ("cleanup.policy", "compact,delete", "delete", false),
             ("unclean.leader.election.enable", "true", "false", false),

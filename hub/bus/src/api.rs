@@ -123,7 +123,7 @@ pub enum BusError {
         /// The first position that is not there yet.
         end: u64,
     },
-    /// Retention removed the position; a reader that comes from there has missed messages.
+    /// [`Bus::expire`] removed the position; a reader that comes from there has missed messages.
     #[error("offset {from} was removed by retention, the first one kept is {first}")]
     Expired {
         /// The position asked for.
@@ -190,10 +190,9 @@ impl KindOf for BusError {
             Self::UnknownTopic { .. } | Self::UnknownPartition { .. } => Kind::NotFound,
             Self::InvalidTopic | Self::Oversized { .. } | Self::OffsetOutOfRange { .. } => Kind::InvalidArgument,
             Self::PartitionCountDiffers { .. } | Self::TopicReplaced { .. } => Kind::Conflict,
-            Self::Locked | Self::Expired { .. } | Self::TopicDiffers { .. } | Self::Misconfigured { .. } => {
-                Kind::FailedPrecondition
-            }
-            Self::Closed | Self::Storage(_) | Self::TimedOut { .. } => {
+            Self::Expired { .. } | Self::TopicDiffers { .. } | Self::Misconfigured { .. } => Kind::FailedPrecondition,
+            // The other process may end.
+            Self::Locked | Self::Closed | Self::Storage(_) | Self::TimedOut { .. } => {
                 Kind::Unavailable { retry_after: Duration::from_secs(5) }
             }
             // An operator has to act: whoever sends waits longer.
@@ -224,6 +223,17 @@ impl KindOf for BusError {
     }
 }
 
+/// What [`Bus::expire`] removes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Expiry {
+    /// The topic.
+    pub topic: String,
+    /// Its partition.
+    pub partition: u32,
+    /// Messages before this position go.
+    pub before: u64,
+}
+
 /// The durable log.
 #[async_trait]
 pub trait Bus: Send + Sync + fmt::Debug {
@@ -241,11 +251,19 @@ pub trait Bus: Send + Sync + fmt::Debug {
     /// Empty at the end of the log.
     async fn fetch(&self, topic: &str, partition: u32, from: u64, max_bytes: usize) -> Result<Vec<Record>, BusError>;
 
+    /// The first position that is kept; 0 while nothing was removed.
+    async fn first_offset(&self, topic: &str, partition: u32) -> Result<u64, BusError>;
+
     /// The position that the next message will get.
     async fn end_offset(&self, topic: &str, partition: u32) -> Result<u64, BusError>;
 
     /// Waits until the partition's end is greater than `beyond`, at most `timeout`; answers the end either way.
     async fn wait(&self, topic: &str, partition: u32, beyond: u64, timeout: Duration) -> Result<u64, BusError>;
+
+    /// Removes messages, except the last one of each partition, and answers the first position that is kept, for each.
+    /// Whoever reads from before it gets [`BusError::Expired`]; positions and repetitions stay what they are. Removing what
+    /// was removed before changes nothing.
+    async fn expire(&self, what: &[Expiry]) -> Result<Vec<u64>, BusError>;
 
     /// What this engine accepts.
     fn limits(&self) -> Limits;
@@ -262,9 +280,16 @@ pub trait Bus: Send + Sync + fmt::Debug {
     async fn close(&self) -> Result<(), BusError>;
 }
 
+const TOPIC_PREFIX: &str = "minqiao.";
+
 /// Topic of an item.
 pub fn topic_of(item: &str) -> String {
-    format!("minqiao.{item}")
+    format!("{TOPIC_PREFIX}{item}")
+}
+
+/// The item of a topic, if it is one's.
+pub fn item_of(topic: &str) -> Option<&str> {
+    topic.strip_prefix(TOPIC_PREFIX)
 }
 
 /// Checks a topic's name and number of partitions; for engines.

@@ -4,6 +4,7 @@
 //! the engine's [`crate::Capabilities`], never its name. A scenario panics with what it saw. What ran is written into
 //! the target folder, one file per engine and scenario; `tests/run` prints the table.
 
+mod expiry;
 mod pressure;
 
 use std::sync::Arc;
@@ -12,6 +13,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 
+pub use expiry::*;
 pub use pressure::*;
 
 use crate::{Bus, BusError, Headers, Message, Record, Span};
@@ -91,6 +93,8 @@ macro_rules! contract_tests {
                 an_end_is_known_after_reopen,
                 a_waiter_wakes_when_data_comes,
                 a_waiter_gives_up_at_its_deadline,
+                what_expires_is_told_and_the_rest_stays,
+                the_last_message_never_expires,
                 a_topic_keeps_its_identity,
                 another_partition_count_is_refused,
                 what_does_not_exist_is_an_error,

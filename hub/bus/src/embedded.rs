@@ -32,6 +32,7 @@ mod noted;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -43,7 +44,7 @@ use uuid::Uuid;
 
 use crate::api::{check_sizes, check_topic};
 use crate::memory::wait_beyond;
-use crate::{Bus, BusError, Capabilities, Limits, Message, Record, TopicInfo};
+use crate::{Bus, BusError, Capabilities, Expiry, Limits, Message, Record, TopicInfo};
 use committer::Append;
 use noted::Noted;
 
@@ -53,6 +54,9 @@ pub const GROUP_BYTES: usize = 8 << 20;
 const QUEUE_APPENDS: usize = 1024;
 /// One permit of the queue stands for this many bytes.
 const PERMIT_BYTES: usize = 1024;
+
+/// Messages that one write removes.
+const EXPIRED_AT_ONCE: u64 = 10_000;
 
 /// What a log is called that lost messages.
 const MISSING: &str = "log, which lacks acknowledged messages,";
@@ -101,6 +105,8 @@ pub(crate) struct Log {
     topics: RwLock<BTreeMap<String, Arc<Topic>>>,
     /// Held while a topic is made.
     making: Mutex<()>,
+    /// Held while messages are removed.
+    expiring: Mutex<()>,
     noted: Noted,
 }
 
@@ -114,8 +120,16 @@ impl std::fmt::Debug for Log {
 pub(crate) struct Topic {
     info: TopicInfo,
     number: u32,
+    /// Per partition: the first offset that is kept.
+    firsts: Vec<AtomicU64>,
     /// Per partition: the next offset, never ahead of durability.
     ends: Vec<watch::Sender<u64>>,
+}
+
+impl Topic {
+    fn first(&self, partition: u32) -> u64 {
+        self.firsts[partition as usize].load(Ordering::Acquire)
+    }
 }
 
 impl EmbeddedBus {
@@ -178,12 +192,15 @@ impl Log {
             let (_, value) = entry.into_inner().map_err(storage)?;
             let (info, number) = layout::read_topic(&value)?;
             let mut ends = Vec::with_capacity(info.partitions as usize);
+            let mut firsts = Vec::with_capacity(info.partitions as usize);
             for partition in 0..info.partitions {
-                let last = messages.prefix(layout::partition_prefix(number, partition)).next_back();
-                let end = match last {
-                    Some(entry) => layout::offset_of(&entry.key().map_err(storage)?)? + 1,
-                    None => 0,
-                };
+                let mut kept = messages.prefix(layout::partition_prefix(number, partition));
+                let offset = |entry: fjall::Guard| layout::offset_of(&entry.key().map_err(storage)?);
+                let first = kept.next().map(offset).transpose()?;
+                // The last message never expires, so it tells the end.
+                let last = kept.next_back().map(offset).transpose()?.or(first);
+                let end = last.map_or(0, |last| last + 1);
+                firsts.push(AtomicU64::new(first.unwrap_or(0)));
                 let place = (number, partition);
                 if acknowledged.remove(&place).is_some_and(|acknowledged| acknowledged > end) {
                     return Err(BusError::Damaged { what: MISSING });
@@ -192,13 +209,13 @@ impl Log {
                 noted.note(place, end);
                 ends.push(watch::Sender::new(end));
             }
-            topics.insert(info.name.clone(), Arc::new(Topic { info, number, ends }));
+            topics.insert(info.name.clone(), Arc::new(Topic { info, number, firsts, ends }));
         }
         if !acknowledged.is_empty() {
             return Err(BusError::Damaged { what: MISSING });
         }
-        let making = Mutex::new(());
-        Ok(Self { db, messages, identities, topics_stored, topics: RwLock::new(topics), making, noted })
+        let (making, expiring) = (Mutex::new(()), Mutex::new(()));
+        Ok(Self { db, messages, identities, topics_stored, topics: RwLock::new(topics), making, expiring, noted })
     }
 
     fn topic(&self, name: &str, partition: u32) -> Result<Arc<Topic>, BusError> {
@@ -227,8 +244,9 @@ impl Log {
         let mut batch = self.db.batch().durability(Some(PersistMode::SyncAll));
         batch.insert(&self.topics_stored, name, layout::write_topic(&info, number));
         batch.commit().map_err(storage)?;
+        let firsts = (0..partitions).map(|_| AtomicU64::new(0)).collect();
         let ends = (0..partitions).map(|_| watch::Sender::new(0)).collect();
-        self.topics.write().insert(name.to_owned(), Arc::new(Topic { info: info.clone(), number, ends }));
+        self.topics.write().insert(name.to_owned(), Arc::new(Topic { info: info.clone(), number, firsts, ends }));
         Ok(info)
     }
 
@@ -236,6 +254,14 @@ impl Log {
         let end = *topic.ends[partition as usize].borrow();
         if from > end {
             return Err(BusError::OffsetOutOfRange { from, end });
+        }
+        // Asked again when something is missing: it may have expired meanwhile.
+        let missing = || match topic.first(partition) {
+            first if from < first => BusError::Expired { from, first },
+            _ => BusError::Damaged { what: "sequence of offsets" },
+        };
+        if from < topic.first(partition) {
+            return Err(missing());
         }
         let mut records: Vec<Record> = Vec::new();
         let mut bytes = 0;
@@ -245,7 +271,7 @@ impl Log {
             let (key, value) = entry.into_inner().map_err(storage)?;
             let record = layout::read_message(&key, value)?;
             if record.offset != expected {
-                return Err(BusError::Damaged { what: "sequence of offsets" });
+                return Err(missing());
             }
             bytes += record.payload.len();
             if !records.is_empty() && bytes > max_bytes {
@@ -257,9 +283,36 @@ impl Log {
             }
         }
         if records.is_empty() && from < end {
-            return Err(BusError::Damaged { what: "sequence of offsets" });
+            return Err(missing());
         }
         Ok(records)
+    }
+
+    /// Removes from the front on: what a crash leaves of it is a log that begins later.
+    fn remove(&self, topic: &Topic, partition: u32, before: u64) -> Result<u64, BusError> {
+        let (first, end) = (&topic.firsts[partition as usize], *topic.ends[partition as usize].borrow());
+        let mut next = topic.first(partition);
+        let kept = before.min(end.saturating_sub(1)).max(next);
+        // A reader who comes now is told, and does not find a hole.
+        first.store(kept, Ordering::Release);
+        while next < kept {
+            // The last one by itself: a merge does not yet give back what the very last write removed.
+            let until = (kept - 1).min(next + EXPIRED_AT_ONCE).max(next + 1);
+            let mut batch = self.db.batch();
+            for offset in next..until {
+                batch.remove(&self.messages, layout::message_key(topic.number, partition, offset));
+            }
+            batch.commit().map_err(storage)?;
+            next = until;
+        }
+        Ok(kept)
+    }
+
+    /// Merges the tables, which hold positions only; payloads are in files of their own. A file that nothing names any more
+    /// is found by one merge, left out by the next, and deleted when what was read before is gone: over a few rounds.
+    fn reclaim(&self) -> Result<(), BusError> {
+        self.messages.rotate_memtable_and_wait().map_err(storage)?;
+        self.messages.major_compact().map_err(storage)
     }
 }
 
@@ -297,6 +350,10 @@ impl Bus for EmbeddedBus {
         blocking(move || log.read(&topic, partition, from, max_bytes)).await
     }
 
+    async fn first_offset(&self, topic: &str, partition: u32) -> Result<u64, BusError> {
+        Ok(self.log.topic(topic, partition)?.first(partition))
+    }
+
     async fn end_offset(&self, topic: &str, partition: u32) -> Result<u64, BusError> {
         let topic = self.log.topic(topic, partition)?;
         Ok(*topic.ends[partition as usize].borrow())
@@ -305,6 +362,25 @@ impl Bus for EmbeddedBus {
     async fn wait(&self, topic: &str, partition: u32, beyond: u64, timeout: Duration) -> Result<u64, BusError> {
         let end = self.log.topic(topic, partition)?.ends[partition as usize].subscribe();
         wait_beyond(end, beyond, timeout).await
+    }
+
+    async fn expire(&self, what: &[Expiry]) -> Result<Vec<u64>, BusError> {
+        let (log, what) = (Arc::clone(&self.log), what.to_vec());
+        blocking(move || {
+            let _expiring = log.expiring.lock();
+            let (mut kept, mut removed) = (Vec::with_capacity(what.len()), false);
+            for Expiry { topic, partition, before } in what {
+                let topic = log.topic(&topic, partition)?;
+                let first = topic.first(partition);
+                kept.push(log.remove(&topic, partition, before)?);
+                removed |= kept.last() != Some(&first);
+            }
+            if removed {
+                log.reclaim()?;
+            }
+            Ok(kept)
+        })
+        .await
     }
 
     fn limits(&self) -> Limits {

@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use crate::{Bus, BusError, Capabilities, Limits, Message, Record, TopicInfo};
+use crate::{Bus, BusError, Capabilities, Expiry, Limits, Message, Record, TopicInfo};
 
 /// What is about to be asked of the bus.
 #[derive(Debug, Clone, Copy)]
 pub enum Call<'a> {
-    /// `ensure_topic`, `wait` and `close`.
+    /// `ensure_topic`, `wait`, `expire` and `close`.
     Other,
     /// `topics`.
     Topics,
@@ -19,7 +19,7 @@ pub enum Call<'a> {
     Append(&'a [Message]),
     /// `fetch` from this offset.
     Fetch(u64),
-    /// `end_offset`.
+    /// `first_offset` and `end_offset`.
     EndOffset,
 }
 
@@ -81,6 +81,11 @@ impl Bus for Intercepted {
         self.by.fetched(self.inner.fetch(topic, partition, from, max_bytes).await?)
     }
 
+    async fn first_offset(&self, topic: &str, partition: u32) -> Result<u64, BusError> {
+        self.by.before(Call::EndOffset).await?;
+        self.inner.first_offset(topic, partition).await
+    }
+
     async fn end_offset(&self, topic: &str, partition: u32) -> Result<u64, BusError> {
         self.by.before(Call::EndOffset).await?;
         self.inner.end_offset(topic, partition).await
@@ -89,6 +94,11 @@ impl Bus for Intercepted {
     async fn wait(&self, topic: &str, partition: u32, beyond: u64, timeout: Duration) -> Result<u64, BusError> {
         self.by.before(Call::Other).await?;
         self.inner.wait(topic, partition, beyond, timeout).await
+    }
+
+    async fn expire(&self, what: &[Expiry]) -> Result<Vec<u64>, BusError> {
+        self.by.before(Call::Other).await?;
+        self.inner.expire(what).await
     }
 
     fn limits(&self) -> Limits {

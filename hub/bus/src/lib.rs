@@ -20,7 +20,7 @@ pub mod memory;
 pub mod message;
 pub mod namespace;
 
-pub use api::{Bus, BusError, Capabilities, Difference, Limits, TopicInfo};
+pub use api::{Bus, BusError, Capabilities, Difference, Expiry, Limits, TopicInfo};
 pub use embedded::{EmbeddedBus, EmbeddedOptions};
 pub use fence::Fence;
 pub use intercepted::{Call, Intercepted, Interceptor};

@@ -1,6 +1,6 @@
 //! A bus that forgets: for tests of other crates and as the contract's plainest reading.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 use crate::api::{check_sizes, check_topic};
-use crate::{Bus, BusError, Capabilities, Limits, Message, Record, TopicInfo};
+use crate::{Bus, BusError, Capabilities, Expiry, Limits, Message, Record, TopicInfo};
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -32,9 +32,21 @@ struct Topic {
 
 #[derive(Debug)]
 struct Partition {
-    records: Vec<Record>,
+    /// The first position that is kept; everything before has expired.
+    first: u64,
+    records: VecDeque<Record>,
     positions: HashMap<Vec<u8>, u64>,
     end: watch::Sender<u64>,
+}
+
+impl Partition {
+    fn new() -> Self {
+        Self { first: 0, records: VecDeque::new(), positions: HashMap::new(), end: watch::Sender::new(0) }
+    }
+
+    fn end(&self) -> u64 {
+        self.first + self.records.len() as u64
+    }
 }
 
 impl MemoryBus {
@@ -74,9 +86,7 @@ impl Bus for MemoryBus {
         }
         let found = state.topics.entry(topic.to_owned()).or_insert_with(|| Topic {
             info: TopicInfo { name: topic.to_owned(), id: Uuid::new_v4(), partitions },
-            partitions: (0..partitions)
-                .map(|_| Partition { records: Vec::new(), positions: HashMap::new(), end: watch::Sender::new(0) })
-                .collect(),
+            partitions: (0..partitions).map(|_| Partition::new()).collect(),
         });
         let actual = found.info.partitions;
         if actual == partitions {
@@ -95,29 +105,32 @@ impl Bus for MemoryBus {
         self.with_partition(topic, partition, |partition| {
             let mut positions = Vec::with_capacity(messages.len());
             for message in messages {
-                let next = partition.records.len() as u64;
+                let next = partition.end();
                 let offset = *partition.positions.entry(message.identity()).or_insert(next);
                 if offset == next {
                     let Message { headers, payload } = message;
-                    partition.records.push(Record { offset, headers, payload });
+                    partition.records.push_back(Record { offset, headers, payload });
                 }
                 positions.push(offset);
             }
-            partition.end.send_replace(partition.records.len() as u64);
+            partition.end.send_replace(partition.end());
             Ok(positions)
         })
     }
 
     async fn fetch(&self, topic: &str, partition: u32, from: u64, max_bytes: usize) -> Result<Vec<Record>, BusError> {
         self.with_partition(topic, partition, |partition| {
-            let end = partition.records.len() as u64;
+            let (first, end) = (partition.first, partition.end());
             if from > end {
                 return Err(BusError::OffsetOutOfRange { from, end });
             }
+            if from < first {
+                return Err(BusError::Expired { from, first });
+            }
             let mut bytes = 0;
-            let start = usize::try_from(from).unwrap_or(usize::MAX);
+            let start = usize::try_from(from - first).unwrap_or(usize::MAX);
             let mut records = Vec::new();
-            for record in &partition.records[start..] {
+            for record in partition.records.range(start..) {
                 bytes += record.payload.len();
                 if !records.is_empty() && bytes > max_bytes {
                     break;
@@ -128,13 +141,30 @@ impl Bus for MemoryBus {
         })
     }
 
+    async fn first_offset(&self, topic: &str, partition: u32) -> Result<u64, BusError> {
+        self.with_partition(topic, partition, |partition| Ok(partition.first))
+    }
+
     async fn end_offset(&self, topic: &str, partition: u32) -> Result<u64, BusError> {
-        self.with_partition(topic, partition, |partition| Ok(partition.records.len() as u64))
+        self.with_partition(topic, partition, |partition| Ok(partition.end()))
     }
 
     async fn wait(&self, topic: &str, partition: u32, beyond: u64, timeout: Duration) -> Result<u64, BusError> {
         let end = self.with_partition(topic, partition, |partition| Ok(partition.end.subscribe()))?;
         wait_beyond(end, beyond, timeout).await
+    }
+
+    async fn expire(&self, what: &[Expiry]) -> Result<Vec<u64>, BusError> {
+        let expire = |each: &Expiry| {
+            self.with_partition(&each.topic, each.partition, |partition| {
+                while partition.first < each.before && partition.records.len() > 1 {
+                    partition.records.pop_front();
+                    partition.first += 1;
+                }
+                Ok(partition.first)
+            })
+        };
+        what.iter().map(expire).collect()
     }
 
     fn limits(&self) -> Limits {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use crate::{Bus, BusError, Capabilities, Limits, Message, Record, TopicInfo};
+use crate::{Bus, BusError, Capabilities, Expiry, Limits, Message, Record, TopicInfo};
 
 /// A bus whose topics are called `<namespace><name>` on the engine below, and `<name>` here. Errors name the topic as the
 /// engine knows it, so that whoever runs the cluster finds it.
@@ -51,12 +51,21 @@ impl Bus for Namespaced {
         self.inner.fetch(&self.below(topic), partition, from, max_bytes).await
     }
 
+    async fn first_offset(&self, topic: &str, partition: u32) -> Result<u64, BusError> {
+        self.inner.first_offset(&self.below(topic), partition).await
+    }
+
     async fn end_offset(&self, topic: &str, partition: u32) -> Result<u64, BusError> {
         self.inner.end_offset(&self.below(topic), partition).await
     }
 
     async fn wait(&self, topic: &str, partition: u32, beyond: u64, timeout: Duration) -> Result<u64, BusError> {
         self.inner.wait(&self.below(topic), partition, beyond, timeout).await
+    }
+
+    async fn expire(&self, what: &[Expiry]) -> Result<Vec<u64>, BusError> {
+        let below = what.iter().map(|each| Expiry { topic: self.below(&each.topic), ..each.clone() });
+        self.inner.expire(&below.collect::<Vec<_>>()).await
     }
 
     fn limits(&self) -> Limits {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use minqiao_bus::contract::Harness;
-use minqiao_bus::{Bus, BusError, EmbeddedBus, EmbeddedOptions, Headers, MemoryBus, Message, Namespaced, Span};
+use minqiao_bus::{Bus, BusError, EmbeddedBus, EmbeddedOptions, Expiry, Headers, MemoryBus, Message, Namespaced, Span};
 use tempfile::TempDir;
 
 struct Memory;
@@ -122,4 +122,45 @@ fn copy_tree(from: &std::path::Path, to: &std::path::Path) {
             std::fs::copy(entry.path(), target).expect("copied");
         }
     }
+}
+
+/// What expired takes no space any more.
+#[tokio::test(flavor = "multi_thread")]
+async fn space_of_what_expired_is_given_back() {
+    const MESSAGES: u32 = 200;
+    const PAYLOADS: u64 = MESSAGES as u64 * (512 << 10);
+    let dir = TempDir::new().expect("a temporary directory");
+    let bus = EmbeddedBus::open(EmbeddedOptions::at(dir.path())).expect("the bus opens");
+    bus.ensure_topic("t", 1).await.expect("made");
+    let mut noise = 1_u64;
+    for row in 0..MESSAGES {
+        let mut payload = vec![0_u8; 512 << 10];
+        for byte in &mut payload {
+            noise = noise.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            *byte = (noise >> 56) as u8;
+        }
+        bus.append("t", 0, vec![message(row, payload.into())]).await.expect("appended");
+    }
+    let before = bytes_below(dir.path());
+    for round in 0..6 {
+        let kept = MESSAGES - 10 + round;
+        let what = Expiry { topic: "t".to_owned(), partition: 0, before: kept.into() };
+        assert_eq!(bus.expire(&[what]).await.expect("expired"), [u64::from(kept)]);
+    }
+    let after = bytes_below(dir.path());
+    assert!(before - after > PAYLOADS / 10 * 9, "{before} bytes before, {after} after");
+    drop(bus);
+    let bus = EmbeddedBus::open(EmbeddedOptions::at(dir.path())).expect("the bus opens");
+    assert_eq!(bus.fetch("t", 0, u64::from(MESSAGES) - 1, 1).await.expect("kept").len(), 1);
+}
+
+fn bytes_below(dir: &std::path::Path) -> u64 {
+    let entries = std::fs::read_dir(dir).expect("a folder").map(|entry| entry.expect("an entry"));
+    entries
+        .map(|entry| match entry.metadata() {
+            Ok(about) if about.is_dir() => bytes_below(&entry.path()),
+            // It may have gone.
+            about => about.map_or(0, |about| about.len()),
+        })
+        .sum()
 }

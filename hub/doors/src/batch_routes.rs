@@ -6,9 +6,10 @@ use axum::extract::rejection::BytesRejection;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use minqiao_core::{BatchId, Kind, Receipt};
-use minqiao_intake::Format;
+use minqiao_intake::{Format, IntakeError};
 
 use crate::catalogue_routes::unknown_item;
+use crate::chinese;
 use crate::identity::Connector;
 use crate::problem::Refusal;
 use crate::state::AppState;
@@ -43,12 +44,7 @@ fn after(headers: &HeaderMap) -> Result<Option<BatchId>, Refusal> {
 fn body_of(body: Result<Bytes, BytesRejection>) -> Result<Bytes, Refusal> {
     body.map_err(|rejection| {
         if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
-            Refusal::new(
-                Kind::InvalidArgument,
-                "body_too_large",
-                "the body is larger than `limits.body_bytes_max`: send the rows in smaller batches",
-                "请求体超过上限：请拆分为较小的批次",
-            )
+            Refusal::body_too_large()
         } else {
             Refusal::new(
                 Kind::InvalidArgument,
@@ -75,6 +71,12 @@ fn format(headers: &HeaderMap) -> Result<Format, Refusal> {
     }
 }
 
+/// What intake says no to, with line, column and limit in Chinese, too.
+fn refused(error: IntakeError) -> Refusal {
+    let chinese = chinese::of_intake(&error);
+    Refusal::from(error).in_chinese(chinese)
+}
+
 /// `POST /v1/items/{item}/batches`.
 pub(crate) async fn batch(
     State(state): State<AppState>,
@@ -85,7 +87,8 @@ pub(crate) async fn batch(
 ) -> Result<Json<Receipt>, Refusal> {
     state.catalogue.item(&item).ok_or_else(unknown_item)?;
     let (id, after, format) = (batch_id(&headers)?, after(&headers)?, format(&headers)?);
-    Ok(Json(state.intake.submit(&provider, &item, &id, after.as_ref(), body_of(body)?, format).await?))
+    let receipt = state.intake.submit(&provider, &item, &id, after.as_ref(), body_of(body)?, format).await;
+    receipt.map(Json).map_err(refused)
 }
 
 /// `POST /v1/items/{item}/rejects`.
@@ -97,7 +100,8 @@ pub(crate) async fn rejects(
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Json<Receipt>, Refusal> {
     state.catalogue.item(&item).ok_or_else(unknown_item)?;
-    Ok(Json(state.intake.reject(&provider, &item, &batch_id(&headers)?, body_of(body)?).await?))
+    let receipt = state.intake.reject(&provider, &item, &batch_id(&headers)?, body_of(body)?).await;
+    receipt.map(Json).map_err(refused)
 }
 
 /// `GET /v1/receipts/{batch_id}`.

@@ -15,11 +15,11 @@ use minqiao_core::Kind;
 use serde::Deserialize;
 use serde_json::Value;
 use tokio::time::Instant;
-use uuid::Uuid;
 
 use crate::feeds::{After, Ask, FeedName, Feeds, Page, Poll, Position};
 use crate::identity::{AskedFor, FeedReader};
 use crate::problem::Refusal;
+use crate::request_id;
 use crate::sql_format::Format;
 use crate::sql_routes::json_body;
 use crate::state::AppState;
@@ -102,7 +102,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Named {
 }
 
 fn ask(FeedReader(reader): FeedReader, AskedFor(purpose): AskedFor, feed: FeedName, limit: usize) -> Ask {
-    Ask { reader, purpose, feed, limit, request_id: Uuid::now_v7().to_string() }
+    Ask { reader, purpose, feed, limit, request_id: request_id::current().unwrap_or_else(request_id::fresh) }
 }
 
 async fn page_or_stream(
@@ -148,10 +148,10 @@ async fn page_or_stream(
         return Ok(events(feeds, ask, from, poll));
     }
     let page = feeds.next(&ask, from, wait).await.map_err(|error| error.refusal())?;
-    respond(&feeds, &ask, &page, format)
+    respond(&feeds, &page, format)
 }
 
-fn respond(feeds: &Feeds, ask: &Ask, page: &Page, format: Format) -> Result<Response, Refusal> {
+fn respond(feeds: &Feeds, page: &Page, format: Format) -> Result<Response, Refusal> {
     let position = feeds.sealed(&page.position).map_err(|error| error.refusal())?;
     let body = page.body(format, &position).map_err(|_| unencodable())?;
     let mut response = (StatusCode::OK, body).into_response();
@@ -162,7 +162,6 @@ fn respond(feeds: &Feeds, ask: &Ask, page: &Page, format: Format) -> Result<Resp
         ("minqiao-rows", rows.as_str()),
         ("minqiao-position", position.as_str()),
         ("minqiao-more", if page.more { "true" } else { "false" }),
-        ("x-minqiao-request-id", ask.request_id.as_str()),
     ];
     for (name, text) in texts {
         if let Ok(value) = HeaderValue::from_str(text) {
@@ -208,11 +207,11 @@ impl Events {
         if self.feeds.is_stopping() || Instant::now() >= self.until {
             return None;
         }
-        self.ask.request_id = Uuid::now_v7().to_string();
+        self.ask.request_id = request_id::fresh();
         let wait = self.feeds.limits().keep_alive.min(self.until.saturating_duration_since(Instant::now()));
         let page = match self.feeds.next(&self.ask, from, wait).await {
             Ok(page) => page,
-            Err(error) => return Some(problem(error.refusal())),
+            Err(error) => return Some(self.problem(error.refusal())),
         };
         let told = if page.rows.count() == 0 { Ok(Bytes::from_static(b": keep-alive\n\n")) } else { self.event(&page) };
         match told {
@@ -220,7 +219,7 @@ impl Events {
                 self.at = Some(page.position);
                 Some(bytes)
             }
-            Err(refusal) => Some(problem(refusal)),
+            Err(refusal) => Some(self.problem(refusal)),
         }
     }
 
@@ -232,11 +231,11 @@ impl Events {
         event.extend_from_slice(b"\n\n");
         Ok(event.into())
     }
-}
 
-/// The last event of a stream that cannot go on; it has no id, so the client comes again from its last page.
-fn problem(refusal: Refusal) -> Bytes {
-    format!("event: problem\ndata: {}\n\n", refusal.text()).into()
+    /// The last event of a stream that cannot go on; it has no id, so the client comes again from its last page.
+    fn problem(&self, refusal: Refusal) -> Bytes {
+        format!("event: problem\ndata: {}\n\n", refusal.text(&self.ask.request_id)).into()
+    }
 }
 
 /// `30s` or `30`.

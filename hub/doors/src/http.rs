@@ -12,7 +12,9 @@ use tower_http::set_header::SetResponseHeaderLayer;
 
 use crate::problem::Refusal;
 use crate::state::AppState;
-use crate::{batch_routes, catalogue_routes, feed_routes, key_routes, openapi, sql_routes, verify_routes, welcome};
+use crate::{
+    batch_routes, catalogue_routes, feed_routes, key_routes, openapi, request_id, sql_routes, verify_routes, welcome,
+};
 
 /// Who may call a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -111,7 +113,8 @@ fn handler(route: &Route) -> MethodRouter<AppState> {
     }
 }
 
-/// The router of the public port, with the routes that this process `serves`; the others do not exist here. Bodies over `body_bytes_max` are refused with 413 before they are read whole.
+/// The router of the public port, with the routes that this process `serves`; the others do not exist here. Bodies over
+/// `body_bytes_max` are refused with 413 before they are read whole.
 pub fn router(state: AppState, body_bytes_max: usize, serves: impl Fn(Access) -> bool) -> Router {
     let mut router = Router::new();
     for route in ROUTES.iter().filter(|route| serves(route.access)) {
@@ -123,19 +126,20 @@ pub fn router(state: AppState, body_bytes_max: usize, serves: impl Fn(Access) ->
     router
         .fallback(|| async { Refusal::not_found() })
         .method_not_allowed_fallback(|| async {
-            let refusal = Refusal::new(
+            Refusal::new(
                 Kind::InvalidArgument,
                 "method_not_allowed",
                 "this path exists, but not with this method: see /openapi.json",
                 "该地址不支持此请求方法：参见 /openapi.json",
-            );
-            (StatusCode::METHOD_NOT_ALLOWED, refusal.into_response()).into_response()
+            )
+            .with_status(StatusCode::METHOD_NOT_ALLOWED)
         })
         .route_layer(axum::middleware::from_fn_with_state(state.clone(), crate::metrics::count))
         .with_state(state)
         .layer(DefaultBodyLimit::max(body_bytes_max))
         .layer(
             ServiceBuilder::new()
+                .layer(axum::middleware::from_fn(request_id::identify))
                 .layer(CatchPanicLayer::custom(panicked))
                 .layer(fixed("cache-control", "no-store"))
                 .layer(fixed("x-content-type-options", "nosniff"))

@@ -21,6 +21,7 @@ pub mod metrics;
 pub mod openapi;
 pub mod operations;
 pub mod problem;
+mod request_id;
 pub mod serve;
 mod sql_format;
 mod sql_routes;

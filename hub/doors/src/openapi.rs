@@ -4,6 +4,7 @@ use axum::Json;
 use serde_json::{Map, Value, json};
 
 use crate::http::{Access, ROUTES, Route};
+use crate::identity::PURPOSES;
 
 /// `GET /openapi.json`.
 pub(crate) async fn document() -> Json<Value> {
@@ -85,8 +86,12 @@ fn operation(route: &Route) -> Value {
         parameters.push(header("Last-Event-ID", false, "Position to go on from, of an event stream."));
     }
     if matches!(route.access, Access::User | Access::Reader) {
-        parameters.push(header("X-Minqiao-Purpose", true, "What the data is for, e.g. `dibao_verification`."));
-        parameters.push(header("X-Minqiao-Case", false, "Application or alert number worked on."));
+        parameters.push(header("X-Minqiao-Purpose", true, &format!("What the data is for: {}.", PURPOSES.join(", "))));
+        parameters.push(header(
+            "X-Minqiao-Case",
+            false,
+            "Application or alert number worked on: at most 32 of `A-Z a-z 0-9 - _ .`, never a citizen number.",
+        ));
     }
     operation["parameters"] = parameters.into();
     if let Some(body) = request_body(route) {

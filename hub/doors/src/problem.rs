@@ -1,17 +1,18 @@
-//! How a door says no: RFC 9457 problems with a stable `code`, a request id, and advice in English and Chinese.
+//! How a door says no: RFC 9457 problems with a stable `code`, the request's id, and advice in English and Chinese.
 //! Nothing in a problem comes from data: engine texts stay inside, details are found by request id in the log.
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use minqiao_core::{Kind, KindOf, Problem};
-use uuid::Uuid;
 
 use crate::chinese::advice;
+use crate::request_id;
 
 /// A refusal on its way out.
 #[derive(Debug)]
 pub struct Refusal {
     kind: Kind,
+    status: StatusCode,
     code: &'static str,
     detail: String,
     detail_zh: String,
@@ -20,7 +21,28 @@ pub struct Refusal {
 impl Refusal {
     /// A refusal in our own words.
     pub fn new(kind: Kind, code: &'static str, detail: impl Into<String>, detail_zh: impl Into<String>) -> Self {
-        Self { kind, code, detail: detail.into(), detail_zh: detail_zh.into() }
+        Self { kind, status: status(kind), code, detail: detail.into(), detail_zh: detail_zh.into() }
+    }
+
+    /// The same with a status of HTTP that is narrower than the kind's.
+    pub(crate) fn with_status(self, status: StatusCode) -> Self {
+        Self { status, ..self }
+    }
+
+    /// The same with words of its own in Chinese, if there are any.
+    pub(crate) fn in_chinese(self, detail_zh: Option<String>) -> Self {
+        Self { detail_zh: detail_zh.unwrap_or(self.detail_zh), ..self }
+    }
+
+    /// A body over the limit of the door.
+    pub(crate) fn body_too_large() -> Self {
+        Self::new(
+            Kind::InvalidArgument,
+            "body_too_large",
+            "the body is larger than `limits.body_bytes_max`: send the rows in smaller batches",
+            "请求体超过上限：请拆分为较小的批次",
+        )
+        .with_status(StatusCode::PAYLOAD_TOO_LARGE)
     }
 
     /// No such thing, or not for this caller.
@@ -56,7 +78,7 @@ impl<E: KindOf> From<E> for Refusal {
             tracing::error!(code = error.code(), cause_known = cause.is_some(), "internal error");
         }
         let (kind, code) = (error.kind(), error.code());
-        Self { kind, code, detail: error.public_message(), detail_zh: advice(code, kind).to_owned() }
+        Self::new(kind, code, error.public_message(), advice(code, kind))
     }
 }
 
@@ -74,14 +96,14 @@ fn title(kind: Kind) -> &'static str {
     }
 }
 
-impl Refusal {
-    fn status(&self) -> StatusCode {
-        StatusCode::from_u16(self.kind.http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
-    }
+fn status(kind: Kind) -> StatusCode {
+    StatusCode::from_u16(kind.http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+}
 
+impl Refusal {
     /// What is sent; its request id is in the log.
-    fn problem(self) -> Problem {
-        let (request_id, status) = (Uuid::now_v7().to_string(), self.status());
+    fn problem(self, request_id: String) -> Problem {
+        let status = self.status;
         if status.is_server_error() {
             tracing::error!(%request_id, code = self.code, "request failed");
         } else {
@@ -98,16 +120,17 @@ impl Refusal {
         }
     }
 
-    /// The problem as JSON in one line, for answers that have begun.
-    pub(crate) fn text(self) -> String {
-        serde_json::to_string(&self.problem()).unwrap_or_default()
+    /// The problem as JSON in one line, for answers that have begun; `request_id` is the one that their records bear.
+    pub(crate) fn text(self, request_id: &str) -> String {
+        serde_json::to_string(&self.problem(request_id.to_owned())).unwrap_or_default()
     }
 }
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        let (status, kind) = (self.status(), self.kind);
-        let mut response = (status, axum::Json(self.problem())).into_response();
+        let (status, kind) = (self.status, self.kind);
+        let request_id = request_id::current().unwrap_or_else(request_id::fresh);
+        let mut response = (status, axum::Json(self.problem(request_id))).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         if let Some(after) = kind.retry_after() {

@@ -4,17 +4,17 @@ use axum::Json;
 use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::extract::rejection::JsonRejection;
-use axum::http::{HeaderMap, HeaderValue, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::Response;
 use futures::{StreamExt, stream};
 use minqiao_core::Kind;
 use minqiao_query::{Parameter, QueryRequest, QueryStream};
 use serde::Deserialize;
-use uuid::Uuid;
 
 use crate::identity::{AskedFor, User};
 use crate::metrics::DoorMetrics;
 use crate::problem::Refusal;
+use crate::request_id;
 use crate::sql_format::{Encoder, Format};
 use crate::state::AppState;
 
@@ -27,9 +27,12 @@ pub(crate) struct SqlBody {
     parameters: Vec<serde_json::Value>,
 }
 
-/// Refuses a JSON body that is none, in our own words.
+/// Refuses a JSON body that is none or too large, in our own words.
 pub(crate) fn json_body<T>(body: Result<Json<T>, JsonRejection>) -> Result<T, Refusal> {
-    body.map(|Json(value)| value).map_err(|_| {
+    body.map(|Json(value)| value).map_err(|rejection| {
+        if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
+            return Refusal::body_too_large();
+        }
         Refusal::new(
             Kind::InvalidArgument,
             "invalid_json",
@@ -84,9 +87,8 @@ async fn answer(
             "parameters 只能是 null、布尔、数字或文本",
         )
     })?;
-    let request_id = Uuid::now_v7().to_string();
     let request = QueryRequest {
-        request_id: request_id.clone(),
+        request_id: request_id::current().unwrap_or_else(request_id::fresh),
         door: "http",
         principal: (*user).clone(),
         purpose,
@@ -119,9 +121,6 @@ async fn answer(
     let mut response = Response::new(body);
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(format.content_type()));
-    if let Ok(value) = HeaderValue::from_str(&request_id) {
-        headers.insert("x-minqiao-request-id", value);
-    }
     Ok(response)
 }
 

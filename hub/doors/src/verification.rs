@@ -22,6 +22,8 @@ use minqiao_verify::report::{Issue, Report};
 use minqiao_verify::result::Verification;
 use minqiao_verify::source::{Question, SourceError, verify_all, verify_one_cited};
 
+use crate::request_id;
+
 /// Purpose that verification needs.
 const PURPOSE: &str = "dibao_verification";
 
@@ -205,6 +207,7 @@ impl Verifications {
             purpose: PURPOSE.to_owned(),
             action: action.to_owned(),
             detail: serde_json::json!({
+                "request_id": request_id::current(),
                 "application_no": application_no,
                 "report_no": report.map(|r| r.report_no.as_str()),
                 "result_sm3": report.map(|r| r.result_sm3.as_str()),

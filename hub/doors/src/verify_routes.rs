@@ -44,6 +44,7 @@ pub(crate) async fn create(
     body: Result<Json<VerificationBody>, JsonRejection>,
 ) -> Result<Response, Refusal> {
     state.user_limit.take(&user.id)?;
+    let form = Form::of(&headers).ok_or_else(not_acceptable)?;
     let body = json_body(body)?;
     let as_of = body.as_of.map(|text| Timestamp::parse(&text).ok_or_else(|| bad_time("as_of"))).transpose()?;
     let reverify_on =
@@ -53,7 +54,7 @@ pub(crate) async fn create(
     state.metrics.verification_seconds.observe((state.clock.monotonic() - start).as_secs_f64());
     let outcome = if report.is_ok() { "reported" } else { "refused" };
     state.metrics.verifications.with_label_values(&[outcome]).inc();
-    Ok(shown(&report?, &headers))
+    Ok(shown(&report?, form))
 }
 
 /// Answers a kept report.
@@ -65,22 +66,69 @@ pub(crate) async fn read(
     Path(id): Path<String>,
 ) -> Result<Response, Refusal> {
     state.user_limit.take(&user.id)?;
-    Ok(shown(&state.verifications.read(&user, &purpose, &id).await?, &headers))
+    let form = Form::of(&headers).ok_or_else(not_acceptable)?;
+    Ok(shown(&state.verifications.read(&user, &purpose, &id).await?, form))
 }
 
-/// JSON, or readable Chinese as text or HTML when `Accept` asks for it first.
-fn shown(report: &Report, headers: &HeaderMap) -> Response {
-    let accept = headers.get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let first = accept.split([',', ';']).next().unwrap_or_default().trim();
+/// Form of a report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    /// The report as it was signed.
+    Json,
+    /// Readable Chinese.
+    Text,
+    /// The same for a browser.
+    Html,
+}
+
+impl Form {
+    /// The first form of `Accept` that we speak; JSON when the header is absent or accepts anything.
+    fn of(headers: &HeaderMap) -> Option<Self> {
+        let Some(accept) = headers.get(ACCEPT).and_then(|value| value.to_str().ok()) else { return Some(Self::Json) };
+        accept.split(',').find_map(|part| match part.split(';').next().unwrap_or_default().trim() {
+            "application/json" | "*/*" | "application/*" | "" => Some(Self::Json),
+            "text/plain" | "text/*" => Some(Self::Text),
+            "text/html" => Some(Self::Html),
+            _ => None,
+        })
+    }
+}
+
+fn not_acceptable() -> Refusal {
+    Refusal::new(
+        Kind::InvalidArgument,
+        "not_acceptable",
+        "reports come as application/json, text/plain or text/html",
+        "可选的返回格式：application/json、text/plain、text/html",
+    )
+}
+
+fn shown(report: &Report, form: Form) -> Response {
     let options = RenderOptions { mask_numbers: true };
     let with = |kind: &'static str, body: String| {
         let mut response = body.into_response();
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
         response
     };
-    match first {
-        "text/html" => with("text/html; charset=utf-8", rendering::html(report, options)),
-        "text/plain" => with("text/plain; charset=utf-8", rendering::text(report, options)),
-        _ => Json(report).into_response(),
+    match form {
+        Form::Html => with("text/html; charset=utf-8", rendering::html(report, options)),
+        Form::Text => with("text/plain; charset=utf-8", rendering::text(report, options)),
+        Form::Json => Json(report).into_response(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_report_comes_in_the_first_form_that_is_asked_for_and_spoken() {
+        let form = |accept: &'static str| Form::of(&HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static(accept))]));
+        assert_eq!(Form::of(&HeaderMap::new()), Some(Form::Json));
+        assert_eq!(form("*/*"), Some(Form::Json));
+        assert_eq!(form("text/html,application/xhtml+xml,*/*;q=0.8"), Some(Form::Html));
+        assert_eq!(form("text/plain; charset=utf-8"), Some(Form::Text));
+        assert_eq!(form("application/pdf, application/json;q=0.5"), Some(Form::Json));
+        assert_eq!(form("application/pdf"), None);
     }
 }

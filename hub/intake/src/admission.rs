@@ -2,8 +2,8 @@
 //!
 //! A provider code is `<department>.<division>`; mutual TLS has proved that the sender is it. The department must own
 //! the item (items of the verification platform are owned by civil affairs and come through its connectors), the
-//! division must be in force and of the hub's city. A county's provider delivers its own county's rows only; the
-//! city's provider (`…00`) delivers all.
+//! division must be in force and of the hub's city. Which rows it may deliver is told by the rows
+//! ([`crate::jurisdiction`]).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -104,7 +104,7 @@ impl Admission {
     }
 }
 
-/// The county whose rows alone a provider may deliver; `None` for the city's own.
+/// The county that a provider is of; `None` for the city's own.
 pub fn county_of(provider: &ProviderCode) -> Option<&str> {
     provider.division().filter(|division| !division.ends_with("00"))
 }

@@ -6,7 +6,8 @@
 //! row to blame.
 //!
 //! Text formats are read generously where nothing can be lost: cells go through [`minqiao_schemas::normalise`], which
-//! repairs 15-digit numbers, full-width characters and the like. Arrow columns must be canonical already.
+//! repairs 15-digit numbers, full-width characters and the like, and a byte order mark in front is skipped. Arrow columns
+//! must be canonical already.
 
 mod arrow_stream;
 mod csv_text;
@@ -24,6 +25,10 @@ use crate::IntakeError;
 use crate::options::IntakeLimits;
 
 pub(crate) use ndjson::{cells_to_batch, rejects};
+
+const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
+/// What bytes compressed with gzip begin with (RFC 1952).
+const GZIP: &[u8] = &[0x1F, 0x8B];
 
 /// Declared format of a body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -126,11 +131,21 @@ pub fn decode(
     limits: &IntakeLimits,
     today: NaiveDate,
 ) -> Result<Decoded, IntakeError> {
+    check_plain(body, format)?;
     match format {
         Format::Arrow => arrow_stream::decode(body, item, limits),
         Format::Ndjson => ndjson::decode(body, item, limits, today),
         Format::Csv => csv_text::decode(body, item, limits, today),
     }
+}
+
+/// No text and no stream begins like a compressed body, so its sender is told what it is.
+fn check_plain(body: &[u8], format: Format) -> Result<(), IntakeError> {
+    if body.starts_with(GZIP) {
+        let what = "it is compressed with gzip, send it uncompressed and without `Content-Encoding`";
+        return Err(IntakeError::Malformed { format, what, line: None });
+    }
+    Ok(())
 }
 
 fn check_rows(rows: usize, limits: &IntakeLimits) -> Result<(), IntakeError> {

@@ -100,6 +100,12 @@ pub enum IntakeError {
         /// The id.
         batch_id: String,
     },
+    /// A batch id holds a citizen number.
+    #[error("the batch id in `{header}` holds a citizen number: name batches by something else")]
+    IdentityInBatchId {
+        /// Header that gives the id.
+        header: &'static str,
+    },
     /// A quarantined row cannot be replayed as asked.
     #[error("the row cannot be replayed: {what}")]
     NotReplayable {
@@ -158,7 +164,9 @@ impl KindOf for IntakeError {
         match self {
             Self::UnknownItem { .. } => Kind::NotFound,
             Self::PolicyForbidden { .. } | Self::ForeignCounty { .. } => Kind::Forbidden,
-            Self::TooLarge { .. } | Self::Malformed { .. } | Self::Schema(_) => Kind::InvalidArgument,
+            Self::TooLarge { .. } | Self::Malformed { .. } | Self::Schema(_) | Self::IdentityInBatchId { .. } => {
+                Kind::InvalidArgument
+            }
             Self::RateLimited { retry_after } => Kind::RateLimited { retry_after: *retry_after },
             Self::TooEarly { retry_after, .. }
             | Self::LakeBehind { retry_after }
@@ -188,6 +196,7 @@ impl KindOf for IntakeError {
             Self::ItemBusy { .. } => "item_busy",
             Self::TurnLost { .. } => "turn_lost",
             Self::BatchConflict { .. } => "batch_conflict",
+            Self::IdentityInBatchId { .. } => "identity_in_batch_id",
             Self::NotReplayable { .. } => "not_replayable",
             Self::Known { .. } | Self::Worker => "internal",
             Self::Bus(error) => error.code(),

@@ -45,11 +45,13 @@ use prometheus::Registry;
 use tokio::sync::{Mutex, Semaphore};
 
 use crate::IntakeError;
-use crate::admission::{Admission, county_of};
+use crate::admission::Admission;
 use crate::claims::{Lanes, spawn_giver};
+use crate::clear_text::holds_citizen_number;
 use crate::decode::{CellFault, Decoded, Format, Raw, decode, rejects};
 use crate::flow::Flow;
 use crate::judge::{Rejected, judge};
+use crate::jurisdiction::own_place;
 use crate::known::{BatchTag, KnownVersions};
 use crate::lane::{Decision, Lane};
 use crate::metrics::Metrics;
@@ -270,7 +272,7 @@ impl Intake {
         after: Option<&BatchId>,
         rows: Rows,
     ) -> Result<Receipt, IntakeError> {
-        let taken = match self.core.admit(provider, item, &rows) {
+        let taken = match self.core.admit(provider, item, batch_id, after, &rows) {
             Ok(item) => self.process(provider.clone(), item, batch_id.clone(), after.cloned(), rows).await,
             Err(error) => Err(error),
         };
@@ -296,8 +298,21 @@ impl Intake {
 }
 
 impl Core {
-    fn admit(&self, provider: &ProviderCode, item: &str, rows: &Rows) -> Result<&'static Item, IntakeError> {
+    fn admit(
+        &self,
+        provider: &ProviderCode,
+        item: &str,
+        batch_id: &BatchId,
+        after: Option<&BatchId>,
+        rows: &Rows,
+    ) -> Result<&'static Item, IntakeError> {
         let item = self.admission.item(provider, item)?;
+        // Batch ids are stored, repeated and logged as they are.
+        for (header, id) in [("Idempotency-Key", Some(batch_id)), ("Minqiao-After", after)] {
+            if id.is_some_and(|id| holds_citizen_number(id.as_str())) {
+                return Err(IntakeError::IdentityInBatchId { header });
+            }
+        }
         self.admission.request(provider)?;
         let (actual, max) = (rows.bytes(), self.options.limits.body_bytes_max);
         if actual > max {
@@ -406,8 +421,8 @@ impl Core {
             Rows::Rejects { body } => return self.prepare_rejects(item, digest, &body),
         };
         let Decoded { batch, faults, raw } = decoded;
-        let county = county_of(&envelope.provider);
-        let rejected = judge(item, self.checker(item)?, &batch, &faults, county, today)?;
+        let own_place = own_place(&envelope.provider);
+        let rejected = judge(item, self.checker(item)?, &batch, &faults, own_place, today)?;
         let rows = batch.num_rows();
         let number = |row: usize| u32::try_from(row).unwrap_or(u32::MAX);
         let origin: Vec<u32> = (0..rows).filter(|row| !rejected.contains_key(row)).map(number).collect();

@@ -14,7 +14,8 @@
 //! on the bus. The stored positions say up to where the stored fingerprints are complete; everything after them is read
 //! again from the bus ([`KnownVersions::catch_up`]) before the item is asked about, after a start as well as after an
 //! append whose outcome is unknown. So this index may lose anything at any time, up to being deleted, and only costs
-//! reading the bus. Messages that do not count (BUS-7) bring no versions.
+//! reading the bus. Messages that do not count (BUS-7) bring no versions. What was removed from the bus is in an
+//! [`Archive`], the lake, and is read there.
 //!
 //! **Speed.** Fingerprints are random, the worst key order for a log-structured tree. They are collected in memory and
 //! written as sorted tables of their own ([`fjall`]'s ingestion), which costs a tenth of inserting them one by one; look-ups
@@ -31,13 +32,16 @@ use arrow::datatypes::TimestampMillisecondType;
 use arrow::ipc::reader::StreamReader;
 use fjall::config::{CompressionPolicy, PinningPolicy};
 use fjall::{CompressionType, Database, Keyspace, KeyspaceCreateOptions};
-use minqiao_bus::{Bus, Fence, Headers, TopicInfo};
+use futures::StreamExt;
+use minqiao_bus::api::item_of;
+use minqiao_bus::{Bus, BusError, Fence, Headers, TopicInfo};
 use minqiao_core::Op;
 use minqiao_schemas::envelope;
 use minqiao_vault::sm3;
 use parking_lot::Mutex;
 
 use crate::IntakeError;
+use crate::archive::{Archive, tags};
 
 /// Bytes read from the bus at a time while catching up.
 const CATCH_UP_BYTES: usize = 8 << 20;
@@ -85,6 +89,7 @@ impl BatchTag {
 /// The index; one per hub.
 pub struct KnownVersions {
     options: KnownOptions,
+    archive: Option<Arc<dyn Archive>>,
     db: Database,
     versions: Keyspace,
     positions: Keyspace,
@@ -117,8 +122,8 @@ struct Reached {
 }
 
 impl KnownVersions {
-    /// Opens or makes the index.
-    pub fn open(options: KnownOptions) -> Result<Self, IntakeError> {
+    /// Opens or makes the index. Without an archive it cannot begin when the beginning of the bus was removed.
+    pub fn open(options: KnownOptions, archive: Option<Arc<dyn Archive>>) -> Result<Self, IntakeError> {
         std::fs::create_dir_all(&options.dir)
             .map_err(|error| IntakeError::Known { what: "its directory", source: Some(Box::new(error)) })?;
         let db = Database::builder(&options.dir)
@@ -134,7 +139,7 @@ impl KnownVersions {
                 .data_block_compression_policy(CompressionPolicy::all(CompressionType::None))
         })?;
         let positions = db.keyspace("positions", || KeyspaceCreateOptions::default().max_memtable_size(1 << 20))?;
-        Ok(Self { options, db, versions, positions, entries: AtomicUsize::new(0), flushing: Mutex::new(()) })
+        Ok(Self { options, archive, db, versions, positions, entries: AtomicUsize::new(0), flushing: Mutex::new(()) })
     }
 
     /// The stored state of an item. A topic made anew since then starts from the beginning (BUS-5).
@@ -163,7 +168,13 @@ impl KnownVersions {
                 if from >= end {
                     break;
                 }
-                let records = bus.fetch(&item.topic.name, partition, from, CATCH_UP_BYTES).await?;
+                let records = match bus.fetch(&item.topic.name, partition, from, CATCH_UP_BYTES).await {
+                    Err(BusError::Expired { first, .. }) => {
+                        self.restore(item, partition, first).await?;
+                        continue;
+                    }
+                    answer => answer?,
+                };
                 let Some(last) = records.last() else { break };
                 let next = last.offset + 1;
                 for record in &records {
@@ -179,6 +190,33 @@ impl KnownVersions {
                 }
                 item.partitions[partition as usize] = Reached { next, fence };
                 self.flush_if_large(item)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads what was removed from the bus out of the archive, up to where the archive is; `first` is the first position
+    /// of the partition that the bus kept.
+    async fn restore(&self, item: &mut KnownItem, partition: u32, first: u64) -> Result<(), IntakeError> {
+        let failed = |what, source| IntakeError::Known { what, source };
+        let unread = |source| failed("the versions of removed messages cannot be read in the lake", Some(source));
+        let lacking = || failed("the lake lacks messages that were removed from the log", None);
+        let archive = self.archive.as_ref().ok_or_else(lacking)?;
+        let code = item_of(&item.topic.name).unwrap_or_default();
+        let reached = archive.reached(code, &item.topic).await.map_err(unread)?;
+        if reached.get(partition as usize).is_none_or(|(next, _)| *next < first) {
+            return Err(lacking());
+        }
+        let mut versions = archive.versions(code).await.map_err(unread)?;
+        while let Some(batch) = versions.next().await {
+            let batch = batch.map_err(unread)?;
+            let added: Vec<_> = fingerprints(&batch)?.zip(tags(&batch)?).collect();
+            self.remember(item, added.into_iter());
+            self.flush_if_large(item)?;
+        }
+        for (partition, (next, fence)) in item.partitions.iter_mut().zip(reached) {
+            if next > partition.next {
+                *partition = Reached { next, fence };
             }
         }
         Ok(())

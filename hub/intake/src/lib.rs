@@ -10,7 +10,7 @@
 //! ```
 //!
 //! Reading order: [`intake`] (the path of a batch and why a crash at any point is harmless), [`admission`] (who may send
-//! what, how much), [`decode`], [`judge`], [`known`] (which versions exist), `turn` (whose batch is
+//! what, how much), [`decode`], [`judge`] (with `jurisdiction` and `clear_text`), [`known`] (which versions exist), `turn` (whose batch is
 //! next), `claims` (which hub's item it is), `flow` (what waits for the lake), [`publish`], [`quarantine`], [`metrics`].
 //!
 //! Invariants:
@@ -24,12 +24,15 @@
 //! - INT-7 While too much of an item waits for the lake, its new batches are sent away.
 
 pub mod admission;
+mod archive;
 mod claims;
+mod clear_text;
 pub mod decode;
 pub mod error;
 mod flow;
 pub mod intake;
 pub mod judge;
+mod jurisdiction;
 pub mod known;
 mod lane;
 pub mod metrics;
@@ -38,6 +41,7 @@ pub mod publish;
 pub mod quarantine;
 mod turn;
 
+pub use archive::{Archive, ArchiveError};
 pub use decode::Format;
 pub use error::IntakeError;
 pub use intake::{Intake, IntakeParts};

@@ -23,11 +23,12 @@ use minqiao_store::{BatchKind, NewQuarantined, QuarantineCount, QuarantineFilter
 use minqiao_vault::{Sealer, Unsealer, sm3};
 use serde_json::{Map, Value};
 
+use crate::IntakeError;
 use crate::decode::{CellFault, Raw, cells_to_batch};
 use crate::intake::{Intake, Rows};
 use crate::judge::{Rejected, judge};
+use crate::jurisdiction::own_place;
 use crate::publish::to_ipc;
-use crate::{IntakeError, admission};
 
 /// Column of the row as it came.
 const RAW: &str = "_raw";
@@ -228,8 +229,7 @@ impl Intake {
         let today = core.clock.now().date();
         let (batch, faults) = cells_to_batch(&rows, item, &core.options.limits, today)?;
         let checker = core.checker(item)?;
-        let county = admission::county_of(&provider);
-        let rejected = judge(item, checker, &batch, &faults, county, today)?;
+        let rejected = judge(item, checker, &batch, &faults, own_place(&provider), today)?;
         let passing: Vec<&Quarantined> =
             entries.iter().enumerate().filter(|(row, _)| !rejected.contains_key(row)).map(|(_, entry)| entry).collect();
         summary.still_rejected += rejected.len() as u64;

@@ -8,7 +8,7 @@
 //! Reading order: [`layout`] (how rows lie in files), [`order`] (which version wins), [`table`] (the transaction log),
 //! [`files`] and [`create`] (data files), [`merge`] (reading many as one), [`snapshot`] (which files answer what),
 //! [`provider`] (tables for the query engine), [`index`] and [`lookup`] (one person), [`message`] and [`writer`] (bus to lake),
-//! [`compact`] (folds, compactions, deletion), [`follow`] (what other processes commit), [`lake`] (the whole), [`s3`] and
+//! [`compact`] (folds, compactions, deletion), [`expiry`] (old messages leave the log), [`follow`] (what other processes commit), [`lake`] (the whole), [`s3`] and
 //! [`blocks`] (the lake on an object store).
 //!
 //! Invariants, cited by tests and assertions:
@@ -19,11 +19,16 @@
 //! - LAKE-4 Files are sorted by order key, and all versions of a natural key have one order key.
 //! - LAKE-5 A file is deleted only after retention and when no reader of this process holds it.
 //! - LAKE-6 Folding is idempotent: merging a file that was folded already changes nothing.
+//! - LAKE-7 Everything except `changes` can be made anew from `changes`.
+//! - LAKE-8 A topic with another identity than the one recorded is an error, never a fresh start.
+//! - LAKE-9 An object store is used only after it proved that of several writers of one object exactly one succeeds.
+//! - LAKE-10 A message leaves the log only when `changes` holds its rows.
 
 mod blocks;
 mod compact;
 mod create;
 mod error;
+mod expiry;
 mod files;
 mod follow;
 mod index;

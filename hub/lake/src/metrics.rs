@@ -14,6 +14,7 @@ pub(crate) struct Metrics {
     pub(crate) compaction_seconds: HistogramVec,
     pub(crate) conflicts: IntCounter,
     pub(crate) fenced_messages: IntCounter,
+    pub(crate) expired_messages: IntCounter,
     pub(crate) failures: IntCounterVec,
     pub(crate) deleted_files: IntCounter,
 }
@@ -51,6 +52,10 @@ impl Metrics {
                 "minqiao_lake_fenced_messages_total",
                 "Messages left out because a hub appended them after another had taken its turn",
             )?,
+            expired_messages: IntCounter::new(
+                "minqiao_lake_expired_messages_total",
+                "Messages removed from the log because they were old and in the lake",
+            )?,
             failures: IntCounterVec::new(
                 Opts::new("minqiao_lake_failures_total", "Attempts to write an item that failed and are repeated"),
                 &["item"],
@@ -64,6 +69,7 @@ impl Metrics {
         registry.register(Box::new(metrics.compaction_seconds.clone()))?;
         registry.register(Box::new(metrics.conflicts.clone()))?;
         registry.register(Box::new(metrics.fenced_messages.clone()))?;
+        registry.register(Box::new(metrics.expired_messages.clone()))?;
         registry.register(Box::new(metrics.failures.clone()))?;
         registry.register(Box::new(metrics.deleted_files.clone()))?;
         Ok(metrics)

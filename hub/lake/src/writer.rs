@@ -19,6 +19,7 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
+use minqiao_bus::api::item_of;
 use minqiao_bus::{Bus, BusError, TopicInfo};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
@@ -35,7 +36,6 @@ mod committer;
 mod lane;
 
 /// Prefix of the topics that belong to items.
-const TOPIC_PREFIX: &str = "minqiao.";
 /// Name of the property that ties a table to its topic.
 const TOPIC_PROPERTY: &str = "minqiao.topic";
 /// Bytes asked for in one fetch.
@@ -106,7 +106,7 @@ impl LakeWriter {
     pub async fn wait_for_all(&self, bus: &dyn Bus, deadline: Duration) -> Result<(), LakeError> {
         let mut positions = Vec::new();
         for topic in bus.topics().await? {
-            if self.lake.items.contains_key(topic.name.strip_prefix(TOPIC_PREFIX).unwrap_or_default()) {
+            if item_of(&topic.name).is_some_and(|item| self.lake.items.contains_key(item)) {
                 for partition in 0..topic.partitions {
                     let end = bus.end_offset(&topic.name, partition).await?;
                     positions.push(Position { topic: topic.name.clone(), partition, end });
@@ -187,7 +187,7 @@ impl Run {
     /// Opens lanes for topics that appeared.
     async fn find_topics(&mut self) -> Result<(), LakeError> {
         for topic in self.bus.topics().await? {
-            let Some(tables) = topic.name.strip_prefix(TOPIC_PREFIX).and_then(|item| self.lake.items.get(item)) else {
+            let Some(tables) = item_of(&topic.name).and_then(|item| self.lake.items.get(item)) else {
                 continue;
             };
             if self.lake.writes(&tables.layout.code) && !self.lanes.contains_key(&topic.name) {

@@ -121,7 +121,7 @@ impl Collector for Figures {
             gauge.set(i64::try_from(figure(&figures)).unwrap_or(i64::MAX));
         }
         for (counter, figure) in &self.counters {
-            // librdkafka starts again at zero with a new producer.
+            // What counts only grows, over replaced producers too.
             counter.inc_by(figure(&figures).saturating_sub(counter.get()));
         }
         let gauges = self.gauges.iter().flat_map(|(gauge, _)| gauge.collect());

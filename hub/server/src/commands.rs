@@ -1,10 +1,12 @@
 //! The command line. One module per command; this one says what can be typed and what the exit code means.
 
+use std::error::Error;
 use std::io::IsTerminal;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
-use minqiao_core::KindOf;
+use minqiao_core::{Kind, KindOf};
+use tracing_subscriber::EnvFilter;
 
 use crate::config::{Config, LogFormat};
 
@@ -13,6 +15,7 @@ pub mod bus;
 pub mod catalogue;
 pub mod configuration;
 pub mod demo;
+pub mod error;
 pub mod keys;
 pub mod lake;
 pub mod policy;
@@ -20,6 +23,8 @@ pub mod quarantine;
 pub mod serve;
 pub mod sql;
 pub mod verify;
+
+pub use error::CommandError;
 
 /// Minqiao 民桥: data-exchange hub for social assistance.
 ///
@@ -94,26 +99,61 @@ pub struct AsPrincipal {
     pub case: Option<String>,
 }
 
+type Cause = dyn Error + 'static;
+
+fn kind<E: KindOf + 'static>(cause: &Cause) -> Option<Kind> {
+    cause.downcast_ref::<E>().map(KindOf::kind)
+}
+
+/// Every error of ours that a command can end with.
+const KINDS: [fn(&Cause) -> Option<Kind>; 20] = [
+    kind::<CommandError>,
+    kind::<crate::config::ConfigError>,
+    kind::<crate::broken::Broken>,
+    kind::<minqiao_query::QueryError>,
+    kind::<minqiao_doors::verification::VerificationError>,
+    kind::<minqiao_doors::access::AccessError>,
+    kind::<minqiao_doors::tls::TlsError>,
+    kind::<minqiao_intake::IntakeError>,
+    kind::<minqiao_lake::LakeError>,
+    kind::<minqiao_bus::BusError>,
+    kind::<minqiao_store::StoreError>,
+    kind::<minqiao_store::AuditError>,
+    kind::<minqiao_vault::VaultError>,
+    kind::<minqiao_policy::PolicyError>,
+    kind::<minqiao_verify::folder::FolderError>,
+    kind::<minqiao_verify::throwaway::ThrowawayError>,
+    kind::<minqiao_verify::source::SourceError>,
+    kind::<minqiao_verify::parameters::ParametersError>,
+    kind::<minqiao_verify::fact_map::MapError>,
+    kind::<minqiao_verify::facts::LoadError>,
+];
+
 /// Exit code of a failure: the kind of the first of our errors in the chain, 1 for anything else.
 pub fn exit_code(error: &anyhow::Error) -> u8 {
-    fn code<E: KindOf + Send + Sync + 'static>(error: &anyhow::Error) -> Option<u8> {
-        error.downcast_ref::<E>().map(|e| e.kind().exit_code())
+    error.chain().find_map(|cause| KINDS.iter().find_map(|kind| kind(cause))).map_or(1, Kind::exit_code)
+}
+
+/// A failure and its causes on one line. What an error says of its cause is not said twice.
+pub fn told(error: &anyhow::Error) -> String {
+    let mut line = String::new();
+    let mut above = String::new();
+    for cause in error.chain() {
+        let text = cause.to_string();
+        if above.is_empty() || !above.ends_with(&text) {
+            line = if line.is_empty() { text.clone() } else { format!("{line}: {text}") };
+        }
+        above = text;
     }
-    code::<crate::config::ConfigError>(error)
-        .or_else(|| code::<crate::broken::Broken>(error))
-        .or_else(|| code::<minqiao_query::QueryError>(error))
-        .or_else(|| code::<minqiao_doors::access::AccessError>(error))
-        .or_else(|| code::<minqiao_store::StoreError>(error))
-        .or_else(|| code::<minqiao_store::AuditError>(error))
-        .or_else(|| code::<minqiao_vault::VaultError>(error))
-        .unwrap_or(1)
+    line
 }
 
 /// Runs a command that needs the parts of the hub.
 pub fn run_with_runtime(cli: &Cli, config: Config) -> anyhow::Result<()> {
     // The demo draws its own progress; a log of the ordinary course would tear it.
     let quiet = matches!(cli.command, Command::Demo(_)) && config.log.filter == Config::default().log.filter;
-    start_log(&config, if quiet { "warn" } else { &config.log.filter });
+    let filter = EnvFilter::try_new(if quiet { "warn" } else { &config.log.filter })?;
+    start_log(config.log.format, filter);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("minqiao").build()?;
     let result = runtime.block_on(async {
         match &cli.command {
@@ -135,15 +175,88 @@ pub fn run_with_runtime(cli: &Cli, config: Config) -> anyhow::Result<()> {
     result
 }
 
-fn start_log(config: &Config, filter: &str) {
-    let filter =
-        tracing_subscriber::EnvFilter::try_new(filter).unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+fn start_log(format: LogFormat, filter: EnvFilter) {
     // Colours are for terminals; a file or a collector would keep their codes.
     let colours = std::io::stderr().is_terminal();
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours).with_writer(std::io::stderr);
     // A second start in one process (tests) keeps the first.
-    let _kept = match config.log.format {
+    let _kept = match format {
         LogFormat::Text => log.try_init(),
         LogFormat::Json => log.json().try_init(),
     };
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::path::Path;
+
+    use anyhow::Context;
+
+    use super::*;
+
+    /// Types behind `before` in the sources below a folder.
+    fn types(folder: &Path, before: &str, found: &mut BTreeSet<String>) {
+        for entry in std::fs::read_dir(folder).expect("a folder").filter_map(Result::ok) {
+            let path = entry.path();
+            if path.is_dir() {
+                types(&path, before, found);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let text = std::fs::read_to_string(&path).expect("UTF-8");
+                found.extend(
+                    text.lines()
+                        .filter_map(|line| line.strip_prefix(before))
+                        .map(|rest| rest.split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default().to_owned()),
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn every_error_that_knows_its_kind_has_an_exit_code() {
+        let hub = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the hub's folder");
+        let mut errors = BTreeSet::new();
+        for folder in std::fs::read_dir(hub).expect("crates").filter_map(Result::ok) {
+            let sources = folder.path().join("src");
+            if sources.is_dir() {
+                types(&sources, "impl KindOf for ", &mut errors);
+            }
+        }
+        let listed: BTreeSet<String> = include_str!("commands.rs")
+            .lines()
+            .filter_map(|line| line.trim().strip_prefix("kind::<")?.strip_suffix(">,")?.rsplit("::").next())
+            .map(str::to_owned)
+            .collect();
+        assert_eq!(errors, listed);
+    }
+
+    #[test]
+    fn the_first_of_our_errors_decides_however_deep_it_is() {
+        let locked = || minqiao_bus::BusError::Locked;
+        assert_eq!(exit_code(&locked().into()), 75);
+        let wrapped = Err::<(), _>(locked()).context("cannot open the bus").context("the hub").expect_err("an error");
+        assert_eq!(exit_code(&wrapped), 75);
+        // The cause of an error that knows no kind.
+        #[derive(Debug, thiserror::Error)]
+        #[error("outside")]
+        struct Outside(#[source] minqiao_store::StoreError);
+        let outside = Outside(minqiao_store::StoreError::NotFound { what: "batch" });
+        assert_eq!(exit_code(&outside.into()), 66);
+        assert_eq!(exit_code(&anyhow::anyhow!("anything else")), 1);
+    }
+
+    #[test]
+    fn a_cause_that_was_said_is_not_said_again() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("the application cannot be verified: {0}")]
+        struct Quoting(#[source] CommandError);
+        let error = anyhow::Error::new(Quoting(CommandError::Mistakes("it is not known".to_owned())));
+        assert_eq!(told(&error), "the application cannot be verified: it is not known");
+        assert_eq!(
+            told(&error.context("at the door")),
+            "at the door: the application cannot be verified: it is not known"
+        );
+        let plain = anyhow::anyhow!("no space").context("cannot write");
+        assert_eq!(told(&plain), "cannot write: no space");
+    }
 }

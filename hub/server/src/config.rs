@@ -1,8 +1,9 @@
 //! What an operator writes, and what it means.
 //!
 //! The file is TOML; every key has a default that is right for one machine, unknown keys are refused, and
-//! `MINQIAO__SECTION__KEY` in the environment overrides the file. Parsing ([`File`]) and meaning are one type here,
-//! because every value is checked by its own type; [`Config::load`] reports all mistakes at once.
+//! `MINQIAO__SECTION__KEY` in the environment overrides the file. What is written and what it means are one type here,
+//! because every value is checked by its own type. [`Config::load`] reports all mistakes at once: keys that there are not
+//! and values of another form (`keys`), values that cannot work (`bounds`).
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -10,11 +11,13 @@ use std::path::{Path, PathBuf};
 use minqiao_bus_kafka::KafkaOptions;
 use minqiao_core::{Kind, KindOf};
 use minqiao_doors::feeds::FeedLimits;
-use minqiao_schemas::division;
+use minqiao_doors::tls::TlsFiles;
 use serde::{Deserialize, Serialize};
 
 use crate::units::{Size, Span};
 
+mod bounds;
+mod keys;
 mod lake;
 mod roles;
 mod store;
@@ -25,10 +28,6 @@ pub use store::{StoreEngine, StoreSection, StoreTls};
 
 /// Prefix of the variables that override the file.
 pub const ENVIRONMENT_PREFIX: &str = "MINQIAO__";
-
-/// Keys that only the environment may hold, and the keys that name a file instead.
-const SECRETS: [(&str, &str); 2] =
-    [("store.url", "store.url_file"), ("bus.kafka.security.password", "bus.kafka.security.password_file")];
 
 /// Configuration of one process.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -96,6 +95,9 @@ pub struct Operations {
 pub struct Bus {
     /// Partitions of each topic; fixed once the first batch is stored.
     pub partitions: u32,
+    /// Messages that the lake holds are removed after so long; without it, the log keeps everything, and the lake can be
+    /// made anew from it.
+    pub retention_hours: Option<u32>,
     /// The log is a Kafka cluster's; without it, files below `data_dir`.
     pub kafka: Option<KafkaOptions>,
     /// Goes before the names of topics, so that several hubs can share a cluster, e.g. `weihai.`.
@@ -229,7 +231,7 @@ impl Default for Operations {
 
 impl Default for Bus {
     fn default() -> Self {
-        Self { partitions: 2, kafka: None, namespace: String::new() }
+        Self { partitions: 2, retention_hours: None, kafka: None, namespace: String::new() }
     }
 }
 
@@ -294,22 +296,38 @@ pub enum ConfigError {
     /// The file cannot be read.
     #[error("cannot read the configuration `{0}`")]
     Read(PathBuf, #[source] std::io::Error),
-    /// Not TOML, an unknown key or a value of the wrong form.
-    #[error("{origin}: {message}")]
+    /// A file that the configuration names cannot be read.
+    #[error("cannot read `{path}` (`{key}`)")]
+    File {
+        /// The key that names it.
+        key: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// Cause.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Not TOML.
+    #[error("`{origin}` is not TOML: {message}")]
     Form {
-        /// File or environment.
+        /// The file.
         origin: String,
-        /// Line, key and what is expected.
+        /// Line and what is expected.
         message: String,
     },
-    /// Values that cannot work.
+    /// Keys that there are not, values of another form, values that cannot work.
     #[error("the configuration has mistakes: {}", .0.join("; "))]
     Content(Vec<String>),
 }
 
 impl KindOf for ConfigError {
     fn kind(&self) -> Kind {
-        Kind::InvalidArgument
+        match self {
+            Self::Read(_, source) | Self::File { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
+                Kind::NotFound
+            }
+            Self::Read(..) | Self::File { .. } | Self::Form { .. } | Self::Content(_) => Kind::InvalidArgument,
+        }
     }
     fn code(&self) -> &'static str {
         "configuration"
@@ -326,73 +344,36 @@ impl Config {
             None => toml::Table::new(),
             Some(path) => {
                 let text = std::fs::read_to_string(path).map_err(|e| ConfigError::Read(path.to_owned(), e))?;
-                text.parse().map_err(|e: toml::de::Error| form(&path.display().to_string(), &e))?
+                text.parse().map_err(|e| no_toml(path, &text, &e))?
             }
         };
-        let held = SECRETS.iter().filter(|(key, _)| holds(&table, key));
-        let mistakes: Vec<String> = held
-            .map(|(key, file)| {
-                format!("`{key}` holds a password: write it into a file of its own and name that in `{file}`")
-            })
-            .collect();
-        if !mistakes.is_empty() {
+        let mut mistakes = keys::take_unknown(&mut table);
+        let mut account = None;
+        for (name, value) in environment {
+            lake::Keys::take(&mut account, &name, &value);
+            let Some(key) = name.strip_prefix(ENVIRONMENT_PREFIX) else { continue };
+            let key = key.replace("__", ".").to_ascii_lowercase();
+            if keys::is_known(&key) {
+                keys::set(&mut table, &key, &value);
+            } else {
+                mistakes.push(format!("`{name}` in the environment names no key"));
+            }
+        }
+        let of_form = keys::of_another_form::<Self>(&table);
+        if !of_form.is_empty() {
+            mistakes.extend(of_form);
             return Err(ConfigError::Content(mistakes));
         }
-        let mut origin = file.map_or_else(|| "defaults".to_owned(), |path| path.display().to_string());
-        let mut keys = None;
-        for (name, value) in environment {
-            lake::Keys::take(&mut keys, &name, &value);
-            let Some(key) = name.strip_prefix(ENVIRONMENT_PREFIX) else { continue };
-            let keys: Vec<String> = key.split("__").map(str::to_ascii_lowercase).collect();
-            set(&mut table, &keys, &value)
-                .ok_or_else(|| ConfigError::Form { origin: name.clone(), message: "names no key".to_owned() })?;
-            origin = format!("{origin} and the environment");
-        }
-        let mut config: Self = toml::Value::Table(table).try_into().map_err(|e| form(&origin, &e))?;
-        config.lake.s3.environment = keys;
-        config.check()
+        let mut config: Self =
+            toml::Value::Table(table).try_into().map_err(|e| ConfigError::Content(vec![e.message().to_owned()]))?;
+        config.lake.s3.environment = account;
+        mistakes.extend(config.mistakes());
+        if mistakes.is_empty() { Ok(config) } else { Err(ConfigError::Content(mistakes)) }
     }
 
     /// Refuses what cannot work, all mistakes at once.
     pub fn check(self) -> Result<Self, ConfigError> {
-        let mut mistakes = Vec::new();
-        let mut want = |holds: bool, text: &str| {
-            if !holds {
-                mistakes.push(text.to_owned());
-            }
-        };
-        let known = self.city.is_none_or(|city| division::within(&format!("{city:04}")).next().is_some());
-        want(known, "`city` must be the first four digits of a city's division code, e.g. `3710`");
-        self.store.check(&mut want);
-        want(
-            self.roles.is_all() || (self.is_shared() && self.lake.location.is_some()),
-            "`roles` other than all need what the processes share: `bus.kafka` without `only_writer`, \
-             `store.engine = \"postgres\"` and `lake.location`",
-        );
-        want((1..=64).contains(&self.bus.partitions), "`bus.partitions` must be 1 to 64");
-        want(self.limits.batch_rows_max > 0, "`limits.batch_rows_max` must be above 0");
-        want(self.limits.body_bytes_max.0 >= 1 << 16, "`limits.body_bytes_max` must be at least `64KiB`");
-        want(self.limits.query_rows_max > 0, "`limits.query_rows_max` must be above 0");
-        want(self.limits.provider_rows_per_second > 0, "`limits.provider_rows_per_second` must be above 0");
-        want(self.limits.lake_behind_messages_max > 0, "`limits.lake_behind_messages_max` must be above 0");
-        want(self.limits.user_queries_per_minute > 0, "`limits.user_queries_per_minute` must be above 0");
-        want(self.http.connections_max > 0, "`http.connections_max` must be above 0");
-        want(self.feeds.rows_max > 0, "`feeds.rows_max` must be above 0");
-        want(self.feeds.stream_max.0.as_secs() > 0, "`feeds.stream_max` must be at least `1s`");
-        want(
-            (1..=self.feeds.polls_max).contains(&self.feeds.polls_of_one_max),
-            "`feeds.polls_of_one_max` must be 1 to `feeds.polls_max`",
-        );
-        self.lake.check(&mut want);
-        want(
-            self.http.listen != self.operations.listen || self.http.listen.port() == 0,
-            "`http.listen` and `operations.listen` must differ",
-        );
-        if let Some(kafka) = &self.bus.kafka
-            && let Err(mistake) = kafka.check()
-        {
-            mistakes.push(format!("`bus.kafka`: {mistake}"));
-        }
+        let mistakes = self.mistakes();
         if mistakes.is_empty() { Ok(self) } else { Err(ConfigError::Content(mistakes)) }
     }
 
@@ -421,46 +402,42 @@ impl Config {
         self.access.parameters.clone().unwrap_or_else(|| self.below_data("parameters.json"))
     }
 
-    /// Effective configuration as TOML. It names files of secrets, never their content.
-    pub fn effective(&self) -> String {
-        toml::to_string_pretty(self).unwrap_or_else(|e| format!("# cannot be printed: {e}"))
-    }
-}
-
-fn form(origin: &str, error: &toml::de::Error) -> ConfigError {
-    ConfigError::Form { origin: origin.to_owned(), message: error.to_string().trim().replace('\n', " ") }
-}
-
-/// Whether a table has a key, `section.key`.
-fn holds(table: &toml::Table, key: &str) -> bool {
-    match key.split_once('.') {
-        None => table.contains_key(key),
-        Some((section, rest)) => {
-            table.get(section).and_then(toml::Value::as_table).is_some_and(|table| holds(table, rest))
+    /// Where certificate, key and authority of the public port are.
+    pub fn tls_files(&self) -> TlsFiles {
+        let file = |set: &Option<PathBuf>, name| set.clone().unwrap_or_else(|| self.below_data("tls").join(name));
+        TlsFiles {
+            certificate: file(&self.http.certificate, "server.pem"),
+            private_key: file(&self.http.private_key, "server.key"),
+            client_authority: file(&self.http.client_authority, "authority.pem"),
         }
     }
+
+    /// Of another hub of the same city: a data folder of its own; keys, people and certificates are this one's.
+    pub fn beside(&self, data_dir: PathBuf) -> Self {
+        let mut other = self.clone();
+        let tls = self.tls_files();
+        other.data_dir = data_dir;
+        other.keys_dir = Some(self.keys());
+        other.access.list = Some(self.access_list());
+        other.access.parameters = Some(self.parameters());
+        other.http.certificate = Some(tls.certificate);
+        other.http.private_key = Some(tls.private_key);
+        other.http.client_authority = Some(tls.client_authority);
+        other
+    }
+
+    /// Effective configuration as TOML, keys without a value commented out. It names files of secrets, never their
+    /// content.
+    pub fn effective(&self) -> String {
+        keys::with_all_keys(self).unwrap_or_else(|e| format!("# cannot be printed: {e}"))
+    }
 }
 
-/// Sets `keys` to `text`, as a number or boolean where it reads as one and is no secret. `None` when a key is empty or a section is in
-/// the way.
-fn set(table: &mut toml::Table, keys: &[String], text: &str) -> Option<()> {
-    let (last, sections) = keys.split_last()?;
-    if keys.iter().any(String::is_empty) {
-        return None;
-    }
-    let mut table = table;
-    for section in sections {
-        table = table.entry(section.clone()).or_insert_with(|| toml::Table::new().into()).as_table_mut()?;
-    }
-    let value = match (text.parse::<i64>(), text.parse::<bool>()) {
-        // A password of digits is still a text.
-        _ if SECRETS.iter().any(|(key, _)| *key == keys.join(".")) => text.into(),
-        (Ok(number), _) => number.into(),
-        (_, Ok(truth)) => truth.into(),
-        _ => text.into(),
-    };
-    table.insert(last.clone(), value);
-    Some(())
+/// Says the line; what the parser quotes of it might be a password.
+fn no_toml(path: &Path, text: &str, error: &toml::de::Error) -> ConfigError {
+    let before = error.span().and_then(|span| text.get(..span.start));
+    let line = before.map_or(1, |before| before.matches('\n').count() + 1);
+    ConfigError::Form { origin: path.display().to_string(), message: format!("line {line}: {}", error.message()) }
 }
 
 #[cfg(test)]
@@ -484,10 +461,7 @@ mod tests {
         let error = Config::load(None, env(&[("MINQIAO__CITY", "9999")])).expect_err("no city");
         assert!(error.to_string().contains("division code"), "{error}");
 
-        // Digits of a password are not a number, and no file holds one.
-        let mut table = toml::Table::new();
-        set(&mut table, &["bus", "kafka", "security", "password"].map(str::to_owned), "0123").expect("set");
-        assert_eq!(table["bus"]["kafka"]["security"]["password"].as_str(), Some("0123"));
+        // No file holds a password.
         let folder = tempfile::tempdir().expect("a folder");
         let file = folder.path().join("minqiao.toml");
         std::fs::write(&file, "[bus.kafka.security]\npassword = \"geheim\"\n").expect("written");
@@ -495,11 +469,58 @@ mod tests {
         assert!(error.contains("password_file") && !error.contains("geheim"), "{error}");
 
         let error = Config::load(None, env(&[("MINQIAO__HTTP__LISTN", "x")])).expect_err("unknown key");
-        assert!(error.to_string().contains("listn"), "{error}");
+        assert!(error.to_string().contains("`MINQIAO__HTTP__LISTN` in the environment names no key"), "{error}");
         let error =
             Config::load(None, env(&[("MINQIAO__BUS__PARTITIONS", "0"), ("MINQIAO__LIMITS__QUERY_ROWS_MAX", "0")]))
                 .expect_err("two mistakes");
         assert!(error.to_string().contains("partitions") && error.to_string().contains("query_rows_max"), "{error}");
+    }
+
+    fn load(file: &str, environment: &[(&str, &str)]) -> Result<Config, ConfigError> {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("minqiao.toml");
+        std::fs::write(&path, file).expect("written");
+        Config::load(Some(&path), env(environment))
+    }
+
+    #[test]
+    fn every_mistake_is_told_at_once() {
+        let file = "data_dri = \"/srv\"\n[http]\nlistn = \"x\"\nconnections_max = \"many\"\n[limits]\n\
+                    query_timeout = \"11\"\n[bus.kafka]\nbootstrap = \"b:9092\"\nreplication = \"three\"\n[doors]\na = 1\n";
+        let error = load(file, &[("MINQIAO__LAKE__FOLOW_EVERY", "1s"), ("MINQIAO__", "x")]).expect_err("mistakes");
+        let ConfigError::Content(mut mistakes) = error else { panic!("{error}") };
+        mistakes.sort();
+        let begin = [
+            "`MINQIAO__LAKE__FOLOW_EVERY` in the environment names no key",
+            "`MINQIAO__` in the environment names no key",
+            "`bus.kafka.replication`: ",
+            "`data_dri` is no key",
+            "`doors` is no key",
+            "`http.connections_max`: ",
+            "`http.listn` is no key",
+            "`limits.query_timeout`: expected a duration",
+        ];
+        assert_eq!(mistakes.len(), begin.len(), "{mistakes:?}");
+        assert!(mistakes.iter().zip(begin).all(|(mistake, begin)| mistake.starts_with(begin)), "{mistakes:?}");
+
+        // A key that there is not beside a value that cannot work, and a value where a section must be.
+        let error = load("[http]\nlistn = 1\nconnections_max = 9223372036854775807", &[]).expect_err("two mistakes");
+        assert!(error.to_string().contains("`http.listn` is no key; `http.connections_max` is 9223"), "{error}");
+        let error = load("http = 1", &[("MINQIAO__HTTP__LISTEN", "127.0.0.1:1")]).expect_err("no section");
+        assert!(error.to_string().contains("`http`: invalid type: integer `1`"), "{error}");
+    }
+
+    #[test]
+    fn a_mistake_of_the_form_is_told_by_its_line_and_without_what_stands_there() {
+        let error = load("[bus.kafka.security]\npassword = \"geheim", &[]).expect_err("no TOML").to_string();
+        assert!(error.contains("is not TOML: line 2: ") && !error.contains("geheim"), "{error}");
+    }
+
+    #[test]
+    fn a_file_that_is_not_there_is_not_found() {
+        let error = Config::load(Some(Path::new("/nowhere/minqiao.toml")), env(&[])).expect_err("no file");
+        assert_eq!(error.kind(), Kind::NotFound);
+        assert_eq!(load("a = 1", &[]).expect_err("no key").kind(), Kind::InvalidArgument);
     }
 
     #[test]

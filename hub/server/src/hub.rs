@@ -26,7 +26,7 @@ use minqiao_doors::metrics::DoorMetrics;
 use minqiao_doors::operations::{self, Check, Health};
 use minqiao_doors::serve::{ServeOptions, serve};
 use minqiao_doors::state::{AppState, UserLimit};
-use minqiao_doors::tls::{TlsFiles, server_config};
+use minqiao_doors::tls::server_config;
 use minqiao_doors::verification::Verifications;
 use minqiao_intake::{Intake, IntakeLimits, IntakeOptions, IntakeParts, KnownOptions, KnownVersions};
 use minqiao_lake::{Lake, LakeOptions, LakeWriter};
@@ -40,6 +40,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::archive::LakeArchive;
 use crate::back_pressure::BackPressure;
 use crate::certificates::secret_folder;
 use crate::cluster;
@@ -166,8 +167,11 @@ impl Hub {
         };
         let lake = crate::lake::open_at(&config, location, catalogue, options, clock.clone(), &registry).await?;
         let writer = LakeWriter::new(lake.clone());
-        let known = KnownVersions::open(KnownOptions::at(config.below_data("known")))
-            .context("cannot open the index of versions")?;
+        let known = KnownVersions::open(
+            KnownOptions::at(config.below_data("known")),
+            Some(Arc::new(LakeArchive(lake.clone()))),
+        )
+        .context("cannot open the index of versions")?;
         let options = IntakeOptions {
             limits: IntakeLimits {
                 body_bytes_max: config.limits.body_bytes_max.0,
@@ -257,14 +261,7 @@ impl Hub {
 
     /// Serves on the configured ports until [`Running::stop`].
     pub async fn start(self: Arc<Self>) -> anyhow::Result<Running> {
-        let tls_file = |set: &Option<std::path::PathBuf>, name: &str| {
-            set.clone().unwrap_or_else(|| self.config.below_data("tls").join(name))
-        };
-        let tls = server_config(&TlsFiles {
-            certificate: tls_file(&self.config.http.certificate, "server.pem"),
-            private_key: tls_file(&self.config.http.private_key, "server.key"),
-            client_authority: tls_file(&self.config.http.client_authority, "authority.pem"),
-        })?;
+        let tls = server_config(&self.config.tls_files())?;
         let listen = |address: SocketAddr| async move {
             TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}; is the port taken?"))
         };
@@ -343,6 +340,10 @@ impl Hub {
                     tracing::error!(error = &error as &dyn std::error::Error, "the lake writer ended");
                 }
             }));
+            if let Some(hours) = self.config.bus.retention_hours {
+                let (lake, bus, keep) = (self.lake.clone(), self.bus.clone(), Duration::from_hours(hours.into()));
+                work.push(Task::spawn("retention", |stop| async move { lake.run_expiry(bus, keep, stop).await }));
+            }
             work.push(Task::spawn("lake upkeep", |stop| async move { lake.run_upkeep(stop).await }));
         }
         Ok(work)

@@ -21,7 +21,7 @@ fn main() -> ExitCode {
             if error.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe) {
                 return ExitCode::SUCCESS;
             }
-            let _written = writeln!(io::stderr(), "minqiao: {error:#}");
+            let _written = writeln!(io::stderr(), "minqiao: {}", commands::told(&error));
             ExitCode::from(commands::exit_code(&error))
         }
     }
@@ -34,8 +34,8 @@ fn run(cli: &Cli) -> anyhow::Result<()> {
     }
     if let Command::Serve { role: Some(roles) } = &cli.command {
         config.roles.clone_from(roles);
-        config = config.check()?;
     }
+    let config = config.check()?;
     let mut out = io::stdout().lock();
     match &cli.command {
         Command::Catalogue(command) => return commands::catalogue::run(command, &mut out),

@@ -6,11 +6,11 @@ use std::time::Duration;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// A duration written with a unit: `250ms`, `30s`, `5m`, `2h`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Span(pub Duration);
 
 /// A size written with a unit: `512B`, `64KiB`, `128MiB`, `2GiB`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Size(pub usize);
 
 fn split(text: &str) -> Option<(u64, &str)> {
@@ -49,6 +49,7 @@ impl Size {
 impl fmt::Display for Span {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0.as_millis() {
+            0 => f.write_str("0s"),
             ms if ms % 3_600_000 == 0 => write!(f, "{}h", ms / 3_600_000),
             ms if ms % 60_000 == 0 => write!(f, "{}m", ms / 60_000),
             ms if ms % 1_000 == 0 => write!(f, "{}s", ms / 1_000),
@@ -60,6 +61,7 @@ impl fmt::Display for Span {
 impl fmt::Display for Size {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
+            0 => f.write_str("0B"),
             b if b % (1 << 30) == 0 => write!(f, "{}GiB", b >> 30),
             b if b % (1 << 20) == 0 => write!(f, "{}MiB", b >> 20),
             b if b % (1 << 10) == 0 => write!(f, "{}KiB", b >> 10),
@@ -94,10 +96,10 @@ mod tests {
 
     #[test]
     fn units_are_read_and_written_back() {
-        for text in ["250ms", "30s", "5m", "2h"] {
+        for text in ["0s", "250ms", "30s", "5m", "2h"] {
             assert_eq!(Span::parse(text).expect(text).to_string(), text);
         }
-        for text in ["512B", "64KiB", "128MiB", "2GiB"] {
+        for text in ["0B", "512B", "64KiB", "128MiB", "2GiB"] {
             assert_eq!(Size::parse(text).expect(text).to_string(), text);
         }
         for text in ["30", "s", "-1s", "1 day", "1kb", "99999999999GiB"] {

@@ -11,6 +11,14 @@
 //! does not fit the signed checkpoints. Cutting records off the end after the last checkpoint leaves no trace in the
 //! database: whoever needs that proof keeps checkpoints elsewhere (they are in the log too), and [`verify`] takes one.
 //!
+//! **Signed in time.** The hash needs no key, so what no checkpoint covers can be computed anew. Every open log therefore
+//! looks at half of [`AuditOptions::sign_within`] whether a record has waited that long, whoever wrote it, and signs the end of
+//! the chain; of several hubs the first one does, and the others find it done. A log signs only what continues the end that it
+//! has seen itself: a chain rewritten below a running hub is not signed by it, but told in its log and by [`verify`],
+//! which also counts what is not signed, or was signed late. A log that opens proves the records after the last
+//! checkpoint before it signs them. Whoever can write to the database and restarts a hub that left no checkpoint can have
+//! a forgery signed; its checkpoint then tells how late it came.
+//!
 //! **Group commit.** One task appends: it takes what waits, chains it, writes it in one transaction and answers when the
 //! transaction is durable. An answer to a query that was recorded can therefore leave at once (SEC: no answer before
 //! its evidence), and a hundred queries at a time cost one sync.
@@ -26,19 +34,21 @@
 //! told that the chain is unavailable; then a record may stand whose answer never left.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use minqiao_core::{Clock, Kind, KindOf, Timestamp};
 use minqiao_vault::{Signer, VaultError, sm3};
 use serde::Serialize;
 use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::task::JoinHandle;
+use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 use crate::engine::{Attempts, Row, Transaction, Value, insert_rows, query};
 use crate::{Store, StoreError};
 
 mod proof;
 
-pub use proof::{AuditSummary, verify};
+pub use proof::{AuditSummary, UNSIGNED_MAX, Unsigned, verify};
 
 /// Most records that one transaction takes.
 const GROUP_RECORDS: usize = 512;
@@ -88,6 +98,12 @@ pub enum AuditError {
         /// How.
         what: &'static str,
     },
+    /// Records at the end have no signature, and should have one by now.
+    #[error(
+        "no signature covers {0} at the end of the audit chain: changing them would leave no trace \
+         / 审计链末尾的记录未被签名覆盖，如被改动将无法发现"
+    )]
+    Unsigned(Unsigned),
     /// A checkpoint could not be signed or checked.
     #[error("an audit checkpoint could not be signed or checked")]
     Signature(#[from] VaultError),
@@ -102,16 +118,17 @@ pub enum AuditError {
 impl KindOf for AuditError {
     fn kind(&self) -> Kind {
         match self {
-            Self::Broken { .. } => Kind::FailedPrecondition,
+            Self::Broken { .. } | Self::Unsigned(_) => Kind::FailedPrecondition,
             Self::Signature(error) => error.kind(),
             Self::Store(error) => error.kind(),
-            Self::Unavailable => Kind::Unavailable { retry_after: std::time::Duration::from_secs(5) },
+            Self::Unavailable => Kind::Unavailable { retry_after: Duration::from_secs(5) },
         }
     }
 
     fn code(&self) -> &'static str {
         match self {
             Self::Broken { .. } => "audit_chain_broken",
+            Self::Unsigned(_) => "audit_chain_unsigned",
             Self::Signature(_) => "audit_checkpoint_invalid",
             Self::Store(_) | Self::Unavailable => "audit_unavailable",
         }
@@ -126,13 +143,15 @@ pub type CheckpointSigner = Signer;
 pub struct AuditOptions {
     /// Records between two signed checkpoints.
     pub checkpoint_every: u64,
+    /// Longest time from a record to the checkpoint that covers it.
+    pub sign_within: Duration,
     /// Entries that may wait.
     pub queue: usize,
 }
 
 impl Default for AuditOptions {
     fn default() -> Self {
-        Self { checkpoint_every: 1000, queue: 1024 }
+        Self { checkpoint_every: 1000, sign_within: Duration::from_secs(60), queue: 1024 }
     }
 }
 
@@ -157,18 +176,54 @@ struct Tail {
     hash: [u8; 32],
 }
 
+impl Tail {
+    /// Before the first record.
+    const START: Self = Self { seq: 0, hash: [0; 32] };
+
+    /// The end that this record makes; an error when its content was changed.
+    fn of(record: &AuditRecord) -> Result<Self, AuditError> {
+        let hash = hash_of(record)?;
+        if hex::encode(hash) == record.hash {
+            Ok(Self { seq: record.seq, hash })
+        } else {
+            Err(AuditError::Broken { seq: record.seq, what: "its content does not fit its hash" })
+        }
+    }
+
+    /// The end after `record`; an error when that does not follow.
+    fn then(&self, record: &AuditRecord) -> Result<Self, AuditError> {
+        let broken = |what| AuditError::Broken { seq: self.seq + 1, what };
+        if record.seq != self.seq + 1 {
+            return Err(broken("a record is missing"));
+        }
+        if record.prev_hash != hex::encode(self.hash) {
+            return Err(broken("it does not continue the record before"));
+        }
+        Self::of(record)
+    }
+}
+
 impl AuditLog {
-    /// Opens the chain at its end, after checking that the last record fits its hash, and starts its task on the
-    /// current runtime.
+    /// Opens the chain at its end, after proving it from the last checkpoint on, signs what has waited for that, and
+    /// starts its task on the current runtime.
     pub async fn open(
         store: Store,
         signer: CheckpointSigner,
         clock: Arc<dyn Clock>,
         options: AuditOptions,
     ) -> Result<Self, AuditError> {
-        check_tail(&store).await?;
+        // On the heap, as this call is part of the large one that opens a hub.
+        let seen = Box::pin(proof::prove_end(&store, &signer)).await?;
+        let mut writer = Writer {
+            store: store.clone(),
+            signer,
+            clock,
+            every: options.checkpoint_every.max(1),
+            patience: (options.sign_within / 2).max(Duration::from_millis(1)),
+            seen,
+        };
+        Box::pin(writer.sign_waiting()).await?;
         let (entries, queue) = mpsc::channel(options.queue.max(1));
-        let writer = Writer { store: store.clone(), signer, clock, every: options.checkpoint_every.max(1) };
         let task = tokio::spawn(writer.run(queue));
         Ok(Self { store, entries: Mutex::new(Some(entries)), task: Mutex::new(Some(task)) })
     }
@@ -202,6 +257,10 @@ struct Writer {
     signer: CheckpointSigner,
     clock: Arc<dyn Clock>,
     every: u64,
+    /// How long a record may wait before the next look signs it; also the time between two looks.
+    patience: Duration,
+    /// The last record that this log wrote or signed.
+    seen: Tail,
 }
 
 /// A group whose commit got no answer: the number of its first record, and its end.
@@ -211,27 +270,47 @@ struct Unanswered {
 }
 
 impl Writer {
-    async fn run(self, mut queue: mpsc::Receiver<Pending>) {
+    async fn run(mut self, mut queue: mpsc::Receiver<Pending>) {
         let mut group = Vec::new();
-        while queue.recv_many(&mut group, GROUP_RECORDS).await > 0 {
-            let outcome = self.write(&group).await;
-            if let Err(error) = &outcome {
-                tracing::error!(error = ?error, "the audit chain could not be written");
-            }
-            let first = outcome.as_ref().ok().copied();
-            for (pending, at) in group.drain(..).zip(0..) {
-                let answer = first.map(|first| first + at).ok_or(AuditError::Unavailable);
-                // The caller may have gone; the record stands all the same.
-                pending.answer.send(answer).ok();
+        let mut look = interval_at(Instant::now() + self.patience, self.patience);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                biased;
+                _ = look.tick() => {
+                    if let Err(error) = self.sign_waiting().await {
+                        tracing::error!(error = ?error, "the end of the audit chain could not be signed");
+                    }
+                }
+                taken = queue.recv_many(&mut group, GROUP_RECORDS) => {
+                    if taken == 0 {
+                        break;
+                    }
+                    self.answer(&mut group).await;
+                }
             }
         }
-        if let Err(error) = self.sign_off().await {
+        if let Err(error) = self.sign().await {
             tracing::error!(error = ?error, "the last audit checkpoint could not be signed");
         }
     }
 
+    /// Writes a group and tells everybody in it.
+    async fn answer(&mut self, group: &mut Vec<Pending>) {
+        let outcome = self.write(group).await;
+        if let Err(error) = &outcome {
+            tracing::error!(error = ?error, "the audit chain could not be written");
+        }
+        let first = outcome.as_ref().ok().copied();
+        for (pending, at) in group.drain(..).zip(0..) {
+            let answer = first.map(|first| first + at).ok_or(AuditError::Unavailable);
+            // The caller may have gone; the record stands all the same.
+            pending.answer.send(answer).ok();
+        }
+    }
+
     /// Writes a group; answers the number of its first record.
-    async fn write(&self, group: &[Pending]) -> Result<u64, AuditError> {
+    async fn write(&mut self, group: &[Pending]) -> Result<u64, AuditError> {
         let mut attempts = Attempts::default();
         let mut unanswered = None;
         loop {
@@ -242,7 +321,7 @@ impl Writer {
         }
     }
 
-    async fn write_once(&self, group: &[Pending], unanswered: &mut Option<Unanswered>) -> Result<u64, AuditError> {
+    async fn write_once(&mut self, group: &[Pending], unanswered: &mut Option<Unanswered>) -> Result<u64, AuditError> {
         let mut transaction = self.store.begin().await?;
         transaction.lock_chain().await?;
         if let Some(Unanswered { first, end }) = unanswered
@@ -252,14 +331,14 @@ impl Writer {
         }
         *unanswered = None;
         let at = self.clock.now();
-        let mut tail = read_tail(&mut transaction).await?;
+        let (mut tail, continues) = read_end(&mut transaction, &self.seen).await?;
         let first = tail.seq + 1;
         let mut records = Vec::with_capacity(group.len());
         let mut signed = Vec::new();
         for Pending { entry, .. } in group {
             let record = chain(&tail, at, entry);
             tail = Tail { seq: record.seq, hash: hash_of(&record)? };
-            if tail.seq % self.every == 0 {
+            if continues && tail.seq % self.every == 0 {
                 signed.push(tail.clone());
             }
             records.push(record);
@@ -270,22 +349,48 @@ impl Writer {
         }
         transaction.commit().await.inspect_err(|error| {
             if matches!(error, StoreError::OutcomeUnknown(_)) {
-                *unanswered = Some(Unanswered { first, end: tail });
+                *unanswered = Some(Unanswered { first, end: tail.clone() });
             }
         })?;
+        if continues {
+            self.seen = tail;
+        }
         Ok(first)
     }
 
-    /// Signs the end of the chain, wherever it is by now.
-    async fn sign_off(&self) -> Result<(), AuditError> {
-        let mut transaction = self.store.begin().await?;
-        let tail = read_tail(&mut transaction).await?;
-        let signed = query("SELECT seq FROM audit_checkpoint WHERE seq >= $1 LIMIT 1").bind(number(tail.seq));
-        if tail.seq == 0 || signed.fetch_optional_in(&mut transaction).await?.is_some() {
-            return Ok(());
+    /// Signs the end of the chain when a record has waited for it, whoever wrote that.
+    async fn sign_waiting(&mut self) -> Result<(), AuditError> {
+        let oldest = query(OLDEST_UNSIGNED).fetch_optional(&self.store).await?;
+        let Some(at) = oldest.map(|row| row.get("at")).transpose()?.map(Timestamp) else { return Ok(()) };
+        // A record from the future waits for nothing.
+        if self.clock.now().0.abs_diff(at.0) < millis(self.patience) { Ok(()) } else { self.sign().await }
+    }
+
+    /// Signs the end of the chain, wherever it is by now, unless it is signed.
+    async fn sign(&mut self) -> Result<(), AuditError> {
+        let mut attempts = Attempts::default();
+        loop {
+            match self.sign_once().await {
+                Err(AuditError::Store(error)) if attempts.again_unless_known(&error).await => {}
+                outcome => return outcome,
+            }
         }
-        insert_checkpoint(&mut transaction, &self.signer, &tail, self.clock.now()).await?;
-        transaction.commit().await?;
+    }
+
+    async fn sign_once(&mut self) -> Result<(), AuditError> {
+        let mut transaction = self.store.begin().await?;
+        transaction.lock_chain().await?;
+        let (tail, continues) = read_end(&mut transaction, &self.seen).await?;
+        if !continues {
+            let what = "it is gone or another than the one that this hub has seen";
+            return Err(AuditError::Broken { seq: self.seen.seq, what });
+        }
+        let signed = query("SELECT seq FROM audit_checkpoint WHERE seq >= $1 LIMIT 1").bind(number(tail.seq));
+        if tail.seq > 0 && signed.fetch_optional_in(&mut transaction).await?.is_none() {
+            insert_checkpoint(&mut transaction, &self.signer, &tail, self.clock.now()).await?;
+            transaction.commit().await?;
+        }
+        self.seen = tail;
         Ok(())
     }
 }
@@ -372,28 +477,22 @@ async fn insert_checkpoint(
     Ok(())
 }
 
-/// The end of the chain, for the transaction that continues it.
-async fn read_tail(transaction: &mut Transaction) -> Result<Tail, AuditError> {
-    tail_of(query(LAST).fetch_optional_in(transaction).await?)
-}
-
-/// Refuses a chain whose last record was changed.
-async fn check_tail(store: &Store) -> Result<(), AuditError> {
-    tail_of(query(LAST).fetch_optional(store).await?).map(drop)
-}
-
-const LAST: &str = "SELECT * FROM audit ORDER BY seq DESC LIMIT 1";
-
-fn tail_of(last: Option<Row>) -> Result<Tail, AuditError> {
-    let Some(row) = last else { return Ok(Tail { seq: 0, hash: [0; 32] }) };
+/// The end of the chain, for the transaction that continues or signs it, and whether `seen` is still in the chain: the
+/// hash of a record binds every record before it.
+async fn read_end(transaction: &mut Transaction, seen: &Tail) -> Result<(Tail, bool), AuditError> {
+    let row = query(END).bind(number(seen.seq)).fetch_optional_in(transaction).await?;
+    let Some(row) = row else { return Ok((Tail::START, seen.seq == 0)) };
+    let stands = row.get::<Option<String>>("seen")?.is_some_and(|hash| hash == hex::encode(seen.hash));
     let record = read_record(&row)?;
-    let hash = hash_of(&record)?;
-    if hex::encode(hash) == record.hash {
-        Ok(Tail { seq: record.seq, hash })
-    } else {
-        Err(AuditError::Broken { seq: record.seq, what: "its content does not fit its hash" })
-    }
+    Ok((Tail::of(&record)?, seen.seq == 0 || stands))
 }
+
+const END: &str =
+    "SELECT audit.*, (SELECT hash FROM audit WHERE seq = $1) AS seen FROM audit ORDER BY seq DESC LIMIT 1";
+
+/// The first record that no checkpoint covers.
+const OLDEST_UNSIGNED: &str = "SELECT at FROM audit \
+    WHERE seq > COALESCE((SELECT MAX(seq) FROM audit_checkpoint), 0) ORDER BY seq LIMIT 1";
 
 /// Whether the chain has this record.
 async fn stands(transaction: &mut Transaction, end: &Tail) -> Result<bool, StoreError> {
@@ -422,6 +521,10 @@ fn read_record(row: &Row) -> Result<AuditRecord, StoreError> {
         prev_hash: row.get("prev_hash")?,
         hash: row.get("hash")?,
     })
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn unsigned(row: &Row, name: &str) -> Result<u64, StoreError> {

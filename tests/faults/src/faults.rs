@@ -6,35 +6,36 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context;
+use minqiao_tests::Schedule;
 use minqiao_tests::kafka::BROKERS;
-use minqiao_tests::{Brokers, ObjectStore, Schedule};
 
-use crate::disk::Disk;
-use crate::process::HubProcess;
+use crate::hubs::Hubs;
 use crate::shim::{Counter, Shim};
+use crate::stage::Stage;
 
 /// How long a hub may take to be ready after anything.
-const READY_WITHIN: Duration = Duration::from_secs(120);
+pub(crate) const READY_WITHIN: Duration = Duration::from_secs(120);
 
 /// Bytes of a journal's first record that are no whole record yet: its head (13) and part of an item's.
 const HEADS: usize = 30;
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What may happen; to which kind of hub, where there are several.
+#[derive(Debug, Clone, Copy)]
 enum Fault {
     /// SIGKILL and a new start.
-    Kill,
+    Kill(&'static str),
     /// SIGKILL again while it starts.
-    KillTwice,
+    KillTwice(&'static str),
     /// SIGTERM: it drains.
-    Terminate,
-    /// SIGSTOP for seconds.
-    Freeze,
+    Terminate(&'static str),
+    /// SIGSTOP for seconds: also longer than a cluster waits before it takes a hub for dead.
+    Freeze(&'static str),
     /// SIGKILL, and behind the last record of the embedded log what a write leaves that the crash cut.
-    TornTail,
-    /// The wall clock jumps, minutes to days, either way, and back again; sometimes the hub starts in between.
-    ClockJump,
-    /// Every sync takes 50 to 2000 ms, and so do some writes.
-    SlowDisk,
+    TornTail(&'static str),
+    /// Its wall clock jumps, minutes to days, either way, and back again; sometimes it starts in between.
+    ClockJump(&'static str),
+    /// Each of its syncs takes 50 to 2000 ms, and so do some writes.
+    SlowDisk(&'static str),
     /// No space on the disk of log, lake and store; then space again.
     DiskFull,
     /// SIGKILL of one broker.
@@ -43,59 +44,70 @@ enum Fault {
     AllBrokers,
     /// SIGKILL of the object store that holds the lake.
     ObjectStore,
+    /// The end of PostgreSQL as after a crash.
+    Postgres,
 }
 
 impl Fault {
-    fn name(self) -> &'static str {
+    fn name(self) -> String {
         match self {
-            Self::Kill => "hub killed",
-            Self::KillTwice => "hub killed while starting",
-            Self::Terminate => "hub terminated",
-            Self::Freeze => "hub frozen",
-            Self::TornTail => "log's tail torn",
-            Self::ClockJump => "clock jumped",
-            Self::SlowDisk => "disk slow",
-            Self::DiskFull => "disk full",
-            Self::Broker => "broker killed",
-            Self::AllBrokers => "all brokers killed",
-            Self::ObjectStore => "object store killed",
+            Self::Kill(hub) => format!("{hub} killed"),
+            Self::KillTwice(hub) => format!("{hub} killed while starting"),
+            Self::Terminate(hub) => format!("{hub} terminated"),
+            Self::Freeze(hub) => format!("{hub} frozen"),
+            Self::TornTail(_) => "log's tail torn".to_owned(),
+            Self::ClockJump(hub) => format!("clock of a {hub} jumped"),
+            Self::SlowDisk(hub) => format!("disk of a {hub} slow"),
+            Self::DiskFull => "disk full".to_owned(),
+            Self::Broker => "broker killed".to_owned(),
+            Self::AllBrokers => "all brokers killed".to_owned(),
+            Self::ObjectStore => "object store killed".to_owned(),
+            Self::Postgres => "PostgreSQL killed".to_owned(),
         }
     }
 }
 
 /// Strikes, one fault after the other.
 pub(crate) struct Striker<'a> {
-    pub(crate) hub: &'a mut HubProcess,
-    pub(crate) brokers: Option<&'a Brokers>,
-    pub(crate) objects: Option<&'a ObjectStore>,
-    pub(crate) disk: &'a Disk,
-    pub(crate) shim: &'a Shim,
-    pub(crate) log_folder: PathBuf,
+    pub(crate) hubs: &'a mut Hubs,
+    pub(crate) stage: &'a Stage,
     pub(crate) schedule: Schedule,
-    pub(crate) fired: BTreeMap<&'static str, u64>,
+    pub(crate) fired: BTreeMap<String, u64>,
 }
 
 impl Striker<'_> {
+    /// What is drawn from; what stands there more often comes more often.
     fn kinds(&self) -> Vec<Fault> {
-        use Fault::{AllBrokers, Broker, ClockJump, DiskFull, Freeze, Kill, KillTwice, SlowDisk, Terminate, TornTail};
-        let mut kinds = vec![Kill, Kill, Kill, KillTwice, Terminate, Freeze, Freeze];
-        kinds.extend([ClockJump, ClockJump, SlowDisk, SlowDisk]);
-        if self.brokers.is_some() {
-            kinds.extend([Broker, Broker, Broker, AllBrokers]);
-        } else {
-            kinds.extend([TornTail, TornTail]);
+        use Fault::{ClockJump, Freeze, Kill, KillTwice, SlowDisk, Terminate, TornTail};
+        let mut kinds = Vec::new();
+        for hub in self.hubs.kinds() {
+            kinds.extend([Kill(hub), Kill(hub), Kill(hub), KillTwice(hub), Terminate(hub), Freeze(hub), Freeze(hub)]);
+            kinds.extend([ClockJump(hub), ClockJump(hub)]);
+            // A gateway of a cluster writes to its disk so seldom that a slow one meets nothing.
+            if hub != "gateway" {
+                kinds.extend([SlowDisk(hub), SlowDisk(hub)]);
+            }
+            if self.stage.brokers.is_none() {
+                kinds.extend([TornTail(hub), TornTail(hub)]);
+            }
         }
-        if self.objects.is_some() {
+        if self.stage.brokers.is_some() {
+            kinds.extend([Fault::Broker, Fault::Broker, Fault::Broker, Fault::AllBrokers]);
+        }
+        if self.stage.objects.is_some() {
             kinds.extend([Fault::ObjectStore, Fault::ObjectStore]);
         }
-        if self.disk.can_be_filled() {
-            kinds.push(DiskFull);
+        if self.stage.postgres.is_some() {
+            kinds.extend([Fault::Postgres, Fault::Postgres]);
+        }
+        if self.stage.disk.can_be_filled() {
+            kinds.push(Fault::DiskFull);
         }
         kinds
     }
 
     /// Kinds of which none has fired.
-    pub(crate) fn never_fired(&self) -> Vec<&'static str> {
+    pub(crate) fn never_fired(&self) -> Vec<String> {
         let mut names: Vec<_> =
             self.kinds().into_iter().map(Fault::name).filter(|name| !self.fired.contains_key(name)).collect();
         names.dedup();
@@ -105,143 +117,161 @@ impl Striker<'_> {
     /// One fault. Each kind comes once before chance decides.
     pub(crate) async fn strike(&mut self) -> anyhow::Result<()> {
         let kinds = self.kinds();
-        let new = kinds.iter().copied().find(|kind| !self.fired.contains_key(kind.name()));
+        let new = kinds.iter().copied().find(|kind| !self.fired.contains_key(&kind.name()));
         let drawn = kinds[usize::try_from(self.schedule.below(kinds.len() as u64))?];
         let fault = new.unwrap_or(drawn);
         self.run(fault).await.with_context(|| format!("fault `{}`", fault.name()))?;
         *self.fired.entry(fault.name()).or_default() += 1;
         if self.schedule.below(4) > 0 {
-            self.hub.ready(READY_WITHIN).await?;
+            self.hubs.ready(READY_WITHIN).await?;
         }
         Ok(())
     }
 
     async fn run(&mut self, fault: Fault) -> anyhow::Result<()> {
+        let Self { hubs, stage, schedule, fired } = self;
         match fault {
-            Fault::Kill => {
-                self.hub.kill()?;
-                self.pause(0, 1500).await;
-                self.hub.start()
+            Fault::Kill(kind) => {
+                let hub = hubs.draw(kind, schedule)?;
+                hub.kill()?;
+                pause(schedule, 0, 1500).await;
+                hub.start()
             }
-            Fault::KillTwice => {
-                self.hub.kill()?;
-                self.hub.start()?;
-                self.pause(0, 800).await;
-                self.hub.kill()?;
-                self.hub.start()
+            Fault::KillTwice(kind) => {
+                let hub = hubs.draw(kind, schedule)?;
+                hub.kill()?;
+                hub.start()?;
+                pause(schedule, 0, 800).await;
+                hub.kill()?;
+                hub.start()
             }
-            Fault::Terminate => {
-                self.hub.terminate().await?;
-                self.hub.start()
+            Fault::Terminate(kind) => {
+                let hub = hubs.draw(kind, schedule)?;
+                hub.terminate().await?;
+                hub.start()
             }
-            Fault::Freeze => {
-                let pause = self.schedule.millis(200, 5000);
-                self.hub.freeze(pause).await
+            Fault::Freeze(kind) => {
+                let longest = if stage.shape.hubs().len() > 1 { 12_000 } else { 5_000 };
+                let hub = hubs.draw(kind, schedule)?;
+                hub.freeze(schedule.millis(200, longest)).await
             }
-            Fault::TornTail => {
-                self.hub.kill()?;
-                self.tear()?;
-                self.hub.start()
+            Fault::TornTail(kind) => {
+                let hub = hubs.draw(kind, schedule)?;
+                hub.kill()?;
+                tear(&stage.log_folder(), schedule)?;
+                hub.start()
             }
-            Fault::ClockJump => self.jump().await,
-            Fault::SlowDisk => self.slow_disk().await,
+            Fault::ClockJump(kind) => self.jump(kind).await,
+            Fault::SlowDisk(kind) => self.slow_disk(kind).await,
             Fault::DiskFull => self.fill_disk().await,
             Fault::Broker => {
-                let (brokers, which) = (self.brokers.context("brokers")?, self.schedule.below(BROKERS) + 1);
+                let (brokers, which) = (stage.brokers.as_ref().context("brokers")?, schedule.below(BROKERS) + 1);
                 brokers.kill(which)?;
-                self.pause(200, 6000).await;
+                pause(schedule, 200, 6000).await;
                 Ok(brokers.revive(which)?)
             }
             Fault::AllBrokers => {
-                let brokers = self.brokers.context("brokers")?;
+                let brokers = stage.brokers.as_ref().context("brokers")?;
                 for which in 1..=BROKERS {
                     brokers.kill(which)?;
                 }
-                self.pause(1000, 60_000).await;
+                // The first time a whole minute.
+                let shortest = if fired.contains_key(&fault.name()) { 1000 } else { 60_000 };
+                pause(schedule, shortest, 60_000).await;
                 for which in 1..=BROKERS {
                     brokers.revive(which)?;
                 }
                 Ok(())
             }
             Fault::ObjectStore => {
-                let objects = self.objects.context("an object store")?;
+                let objects = stage.objects.as_ref().context("an object store")?;
                 objects.kill()?;
-                self.pause(200, 10_000).await;
+                pause(schedule, 200, 10_000).await;
                 Ok(objects.revive()?)
+            }
+            Fault::Postgres => {
+                let postgres = stage.postgres.as_ref().context("PostgreSQL")?;
+                postgres.kill()?;
+                pause(schedule, 200, 10_000).await;
+                Ok(postgres.revive()?)
             }
         }
     }
 
-    /// The log refuses to go on after a write that failed, until it is opened anew; the hub is not ready then, and
-    /// whoever runs it starts it again.
+    /// A hub whose write was refused ends by itself and is started again by whoever watches it, as `ready` does; so are
+    /// the servers on the same disk.
     async fn fill_disk(&mut self) -> anyhow::Result<()> {
-        let full = self.disk.fill()?;
-        self.pause(500, 4000).await;
-        self.disk.free()?;
+        let Self { hubs, stage, schedule, .. } = self;
+        let full = stage.disk.fill()?;
+        pause(schedule, 500, 4000).await;
+        stage.disk.free()?;
         anyhow::ensure!(full, "the disk never said that it was full");
-        // A hub whose write was refused ends by itself and is started again by whoever watches it: `ready` does.
-        self.pause(4000, 6000).await;
-        self.hub.ready(READY_WITHIN).await
+        stage.revive()?;
+        pause(schedule, 4000, 6000).await;
+        hubs.ready(READY_WITHIN).await
     }
 
-    async fn jump(&mut self) -> anyhow::Result<()> {
-        self.hub.ready(READY_WITHIN).await?;
-        let before = self.shim.count(Counter::ClocksShifted)?;
+    async fn jump(&mut self, kind: &str) -> anyhow::Result<()> {
+        let Self { hubs, schedule, .. } = self;
+        hubs.ready(READY_WITHIN).await?;
+        let hub = hubs.draw(kind, schedule)?;
+        let before = hub.shim.count(Counter::ClocksShifted)?;
         // As many jumps of minutes as of hours and of days.
-        let unit = [60, 3600, 86_400][usize::try_from(self.schedule.below(3))?];
-        let seconds = unit * i64::try_from(self.schedule.below(20) + 1)?;
-        let forward = self.schedule.below(2) == 0;
-        self.shim.shift_clock(if forward { seconds } else { -seconds })?;
-        self.pause(300, 3000).await;
-        if self.schedule.below(3) == 0 {
-            self.hub.kill()?;
-            self.hub.start()?;
-            self.pause(300, 3000).await;
+        let unit = [60, 3600, 86_400][usize::try_from(schedule.below(3))?];
+        let seconds = unit * i64::try_from(schedule.below(20) + 1)?;
+        let forward = schedule.below(2) == 0;
+        hub.shim.shift_clock(if forward { seconds } else { -seconds })?;
+        pause(schedule, 300, 3000).await;
+        if schedule.below(3) == 0 {
+            hub.kill()?;
+            hub.start()?;
+            pause(schedule, 300, 3000).await;
         }
-        self.await_more(Counter::ClocksShifted, before).await?;
-        self.shim.shift_clock(0)
+        await_more(&hub.shim, Counter::ClocksShifted, before).await?;
+        hub.shim.shift_clock(0)
     }
 
-    async fn slow_disk(&mut self) -> anyhow::Result<()> {
+    async fn slow_disk(&mut self, kind: &str) -> anyhow::Result<()> {
+        let Self { hubs, schedule, .. } = self;
         // A hub that was started while its clock was wrong may have ended by itself: an object store refuses it.
-        self.hub.ready(READY_WITHIN).await?;
-        let before = self.shim.count(Counter::SyncsDelayed)?;
-        self.shim.slow_down(Duration::from_millis(50), Duration::from_millis(2000), 8)?;
-        self.pause(1000, 6000).await;
-        let struck = self.await_more(Counter::SyncsDelayed, before).await;
-        self.shim.speed_up()?;
+        hubs.ready(READY_WITHIN).await?;
+        let hub = hubs.draw(kind, schedule)?;
+        let before = hub.shim.count(Counter::DiskDelayed)?;
+        hub.shim.slow_down(Duration::from_millis(50), Duration::from_millis(2000), 8)?;
+        pause(schedule, 1000, 6000).await;
+        let struck = await_more(&hub.shim, Counter::DiskDelayed, before).await;
+        hub.shim.speed_up()?;
         struck
     }
+}
 
-    /// Until a fault really struck.
-    async fn await_more(&mut self, counter: Counter, before: i64) -> anyhow::Result<()> {
-        let until = tokio::time::Instant::now() + READY_WITHIN;
-        while self.shim.count(counter)? <= before {
-            anyhow::ensure!(tokio::time::Instant::now() < until, "nothing met the fault: {counter:?}");
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-        Ok(())
-    }
+async fn pause(schedule: &mut Schedule, from: u64, to: u64) {
+    tokio::time::sleep(schedule.millis(from, to)).await;
+}
 
-    /// Writes behind the last record of the newest journal: noise, or a record's beginning and no end.
-    fn tear(&mut self) -> anyhow::Result<()> {
-        let journal = newest_journal(&self.log_folder)?;
-        let bytes = std::fs::read(&journal)?;
-        // The journal is preallocated with zeros, and no record ends with one.
-        let end = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
-        let length = usize::try_from(self.schedule.below(4000) + 1)?;
-        let torn: Vec<u8> = match self.schedule.below(2) {
-            0 => (0..length).map(|_| self.schedule.draw() as u8).collect(),
-            _ => bytes[..length.min(HEADS).min(end)].to_vec(),
-        };
-        let file = std::fs::File::options().write(true).open(journal)?;
-        Ok(file.write_all_at(&torn, end as u64)?)
+/// Until a fault really struck.
+async fn await_more(shim: &Shim, counter: Counter, before: i64) -> anyhow::Result<()> {
+    let until = tokio::time::Instant::now() + READY_WITHIN;
+    while shim.count(counter)? <= before {
+        anyhow::ensure!(tokio::time::Instant::now() < until, "nothing met the fault: {counter:?}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
+    Ok(())
+}
 
-    async fn pause(&mut self, from: u64, to: u64) {
-        let pause = self.schedule.millis(from, to);
-        tokio::time::sleep(pause).await;
-    }
+/// Writes behind the last record of the newest journal: noise, or a record's beginning and no end.
+fn tear(log_folder: &Path, schedule: &mut Schedule) -> anyhow::Result<()> {
+    let journal = newest_journal(log_folder)?;
+    let bytes = std::fs::read(&journal)?;
+    // The journal is preallocated with zeros, and no record ends with one.
+    let end = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+    let length = usize::try_from(schedule.below(4000) + 1)?;
+    let torn: Vec<u8> = match schedule.below(2) {
+        0 => (0..length).map(|_| schedule.draw() as u8).collect(),
+        _ => bytes[..length.min(HEADS).min(end)].to_vec(),
+    };
+    let file = std::fs::File::options().write(true).open(journal)?;
+    Ok(file.write_all_at(&torn, end as u64)?)
 }
 
 /// The journal of the embedded log that is written to.

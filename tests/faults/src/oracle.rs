@@ -14,22 +14,45 @@ use arrow::array::{
 };
 use arrow::buffer::Buffer;
 use arrow::compute::cast;
-use arrow::datatypes::{DataType, Decimal128Type, Int32Type};
+use arrow::datatypes::{DataType, Decimal128Type};
 use arrow::ipc::reader::StreamDecoder;
 use datafusion::prelude::SessionContext;
 use futures::StreamExt;
+use minqiao_bus::Fence;
 use minqiao_bus::api::topic_of;
 use minqiao_schemas::normalise::citizen_id;
-use minqiao_schemas::{Catalogue, Item, envelope};
+use minqiao_schemas::{Catalogue, envelope};
 use minqiao_server::hub::Hub;
 use minqiao_tests::schedule::mixed;
 use serde::Serialize;
 
-/// The item whose rows are sent: a key of its own, numbers in clear, a person under seal.
-pub(crate) const ITEM: &str = "land_contract_right";
-const KEY: &str = "contract_no";
-const CONTENT: &str = "contracted_area_mu";
-const ORDER: &str = "parcel_count";
+/// An item whose rows are sent: a key of its own and an amount in clear, a person under seal. The other fields that it
+/// requires are the same in all rows.
+struct Sent {
+    item: &'static str,
+    key: &'static str,
+    content: &'static str,
+    person: &'static str,
+    person_name: &'static str,
+}
+
+/// One publisher sends the one, the next the other, so that gateways and writers have something to share out.
+const SENT: [Sent; 2] = [
+    Sent {
+        item: "land_contract_right",
+        key: "contract_no",
+        content: "contracted_area_mu",
+        person: "contractor_citizen_id",
+        person_name: "contractor_name",
+    },
+    Sent {
+        item: "agri_subsidy_payment",
+        key: "payment_no",
+        content: "amount",
+        person: "citizen_id",
+        person_name: "full_name",
+    },
+];
 /// People of one publisher.
 const PEOPLE: u64 = 40;
 const FETCH_BYTES: usize = 8 << 20;
@@ -50,13 +73,15 @@ pub(crate) struct Oracle {
     ledgers: Vec<Mutex<Ledger>>,
 }
 
-/// What the judge found; everything but the first three must be zero.
+/// What the judge found; everything but the first four must be zero.
 #[derive(Debug, Default, Serialize)]
 pub(crate) struct Verdict {
     pub(crate) acknowledged: u64,
     /// Sent, never acknowledged, and in the lake all the same: allowed once.
     pub(crate) unacknowledged_but_stored: u64,
     pub(crate) messages: u64,
+    /// Messages that a gateway got onto the log after the turn of the next one had begun: they count for nobody (BUS-7).
+    pub(crate) fenced: u64,
     pub(crate) lost: u64,
     pub(crate) doubled: u64,
     pub(crate) never_sent: u64,
@@ -104,25 +129,36 @@ impl Oracle {
         publisher as u64 * PEOPLE + mixed(row) % PEOPLE
     }
 
+    fn sent(publisher: usize) -> &'static Sent {
+        &SENT[publisher % SENT.len()]
+    }
+
+    /// The item that a publisher sends.
+    pub(crate) fn item(publisher: usize) -> &'static str {
+        Self::sent(publisher).item
+    }
+
     /// The rows as a connector submits them.
     pub(crate) fn batch(&self, publisher: usize, rows: Range<u64>) -> anyhow::Result<RecordBatch> {
-        let item = item()?;
-        let schema = item.submission_schema();
+        let sent = Self::sent(publisher);
+        let schema = Catalogue::embedded().item(sent.item).context("the catalogue has the item")?.submission_schema();
         let count = usize::try_from(rows.end - rows.start)?;
-        let column = |name: &str, ty| -> anyhow::Result<ArrayRef> {
-            Ok(match name {
-                KEY => Arc::new(rows.clone().map(|n| Some(format!("F{publisher}-{n}"))).collect::<StringArray>()),
-                "contractor_citizen_id" => Arc::new(
-                    rows.clone().map(|n| Some(citizen_number(Self::person(publisher, n)))).collect::<StringArray>(),
-                ),
-                "contractor_name" => Arc::new(StringArray::from(vec!["测试"; count])),
-                "record_status_code" => Arc::new(StringArray::from(vec!["1"; count])),
-                CONTENT => {
+        let text = |value: &dyn Fn(u64) -> String| -> ArrayRef {
+            Arc::new(rows.clone().map(|n| Some(value(n))).collect::<StringArray>())
+        };
+        let column = |name: &str, ty: &DataType| -> anyhow::Result<ArrayRef> {
+            Ok(match (name, ty) {
+                _ if name == sent.key => text(&|n| format!("F{publisher}-{n}")),
+                _ if name == sent.person => text(&|n| citizen_number(Self::person(publisher, n))),
+                _ if name == sent.person_name => text(&|_| "测试".to_owned()),
+                ("record_status_code", _) => text(&|_| "1".to_owned()),
+                ("subsidy_code", _) => text(&|_| "01".to_owned()),
+                ("pay_year", _) => Arc::new(Int32Array::from(vec![2026; count])),
+                (_, DataType::Decimal128(precision, scale)) if name == sent.content => {
                     let values: Decimal128Array = rows.clone().map(|n| Some(self.content(publisher, n))).collect();
-                    Arc::new(values.with_precision_and_scale(10, 2)?)
+                    Arc::new(values.with_precision_and_scale(*precision, *scale)?)
                 }
-                ORDER => Arc::new(rows.clone().map(|n| i32::try_from(n).ok()).collect::<Int32Array>()),
-                envelope::SOURCE_UPDATED_AT => {
+                (envelope::SOURCE_UPDATED_AT, _) => {
                     let millis = |n: u64| i64::try_from(n).map(|n| EPOCH_MILLIS + n * 1000).ok();
                     let moments: TimestampMillisecondArray = rows.clone().map(millis).collect();
                     Arc::new(moments.with_data_type(DataType::clone(ty)))
@@ -138,29 +174,9 @@ impl Oracle {
     /// Holds the lake and the log of a hub, which has caught up, against the ledgers.
     pub(crate) async fn judge(&self, hub: &Hub) -> anyhow::Result<Verdict> {
         let mut judge = Judge::new(self);
-        let table = SessionContext::new().read_table(hub.lake.changes(ITEM)?)?.select_columns(&[KEY, CONTENT])?;
-        let mut rows = table.execute_stream().await?;
-        while let Some(batch) = rows.next().await.transpose()? {
-            let keys = cast(batch.column(0), &DataType::Utf8)?;
-            let contents = batch.column(1).as_primitive::<Decimal128Type>();
-            for (key, content) in keys.as_string::<i32>().iter().zip(contents) {
-                judge.stored(key, content);
-            }
-        }
-        let topic = topic_of(ITEM);
-        let partitions = hub.bus.topics().await?.iter().find(|t| t.name == topic).map_or(0, |t| t.partitions);
-        ensure!(partitions > 0, "the log has no topic");
-        for partition in 0..partitions {
-            let end = hub.bus.end_offset(&topic, partition).await?;
-            let mut next = 0;
-            while next < end {
-                let records = hub.bus.fetch(&topic, partition, next, FETCH_BYTES).await?;
-                ensure!(!records.is_empty(), "the log ends before its end");
-                for record in records {
-                    next = record.offset + 1;
-                    judge.message(partition, &rows_of(record.payload.into())?);
-                }
-            }
+        for sent in &SENT {
+            judge.hear_lake(hub, sent).await?;
+            judge.hear_log(hub, sent).await?;
         }
         Ok(judge.verdict())
     }
@@ -181,6 +197,44 @@ impl<'a> Judge<'a> {
         let issued = |publisher| usize::try_from(oracle.ledger(publisher).issued).unwrap_or(usize::MAX);
         let times = (0..oracle.ledgers.len()).map(|publisher| vec![0; issued(publisher)]).collect();
         Self { oracle, times, last: HashMap::new(), verdict: Verdict::default() }
+    }
+
+    /// Every row of the item in the lake.
+    async fn hear_lake(&mut self, hub: &Hub, sent: &Sent) -> anyhow::Result<()> {
+        let table = SessionContext::new().read_table(hub.lake.changes(sent.item)?)?;
+        let mut rows = table.select_columns(&[sent.key, sent.content])?.execute_stream().await?;
+        while let Some(batch) = rows.next().await.transpose()? {
+            let keys = cast(batch.column(0), &DataType::Utf8)?;
+            let contents = batch.column(1).as_primitive::<Decimal128Type>();
+            for (key, content) in keys.as_string::<i32>().iter().zip(contents) {
+                self.stored(key, content);
+            }
+        }
+        Ok(())
+    }
+
+    /// Every message of the item that counts.
+    async fn hear_log(&mut self, hub: &Hub, sent: &Sent) -> anyhow::Result<()> {
+        let topic = topic_of(sent.item);
+        let partitions = hub.bus.topics().await?.iter().find(|t| t.name == topic).map_or(0, |t| t.partitions);
+        ensure!(partitions > 0, "the log has no topic");
+        for partition in 0..partitions {
+            let end = hub.bus.end_offset(&topic, partition).await?;
+            let (mut next, mut fence) = (0, Fence::default());
+            while next < end {
+                let records = hub.bus.fetch(&topic, partition, next, FETCH_BYTES).await?;
+                ensure!(!records.is_empty(), "the log ends before its end");
+                for record in records {
+                    next = record.offset + 1;
+                    if !fence.admits(&record.headers) {
+                        self.verdict.fenced += 1;
+                        continue;
+                    }
+                    self.message(partition, &rows_of(record.payload.into(), sent.key)?);
+                }
+            }
+        }
+        Ok(())
     }
 
     /// A row of the lake.
@@ -224,27 +278,19 @@ impl<'a> Judge<'a> {
     }
 }
 
-fn item() -> anyhow::Result<&'static Item> {
-    Catalogue::embedded().item(ITEM).context("the catalogue has the item")
-}
-
 fn name(key: &str) -> Option<(usize, u64)> {
     let (publisher, row) = key.strip_prefix('F')?.split_once('-')?;
     Some((publisher.parse().ok()?, row.parse().ok()?))
 }
 
-fn rows_of(mut payload: Buffer) -> anyhow::Result<Vec<(usize, u64)>> {
+fn rows_of(mut payload: Buffer, key: &str) -> anyhow::Result<Vec<(usize, u64)>> {
     let mut decoder = StreamDecoder::new();
     let mut rows = Vec::new();
     while !payload.is_empty() {
         let Some(batch) = decoder.decode(&mut payload)? else { continue };
-        let keys = batch.column_by_name(KEY).context("a message has its key")?;
-        let keys = cast(keys, &DataType::Utf8)?;
-        let order = batch.column_by_name(ORDER).context("a message has its order")?.as_primitive::<Int32Type>();
-        for (key, order) in keys.as_string::<i32>().iter().zip(order) {
-            let (publisher, row) = key.and_then(name).context("a message holds a row that nobody sent")?;
-            ensure!(order.and_then(|n| u64::try_from(n).ok()) == Some(row), "a row has another's order");
-            rows.push((publisher, row));
+        let keys = cast(batch.column_by_name(key).context("a message has its key")?, &DataType::Utf8)?;
+        for key in keys.as_string::<i32>() {
+            rows.push(key.and_then(name).context("a message holds a row that nobody sent")?);
         }
     }
     Ok(rows)

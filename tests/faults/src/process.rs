@@ -2,7 +2,6 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
@@ -13,22 +12,26 @@ use crate::shim::Shim;
 /// A hub as a process of its own.
 #[derive(Debug)]
 pub(crate) struct HubProcess {
+    /// What faults call it: by its roles, or just a hub.
+    pub(crate) kind: &'static str,
+    /// Its own clock and disk.
+    pub(crate) shim: Shim,
     config: PathBuf,
     log: PathBuf,
     probe: String,
-    shim: Arc<Shim>,
     child: Option<Child>,
     /// How often it was found to have ended by itself, as it does when its disk refuses a write.
     pub(crate) ended_by_itself: u64,
 }
 
 impl HubProcess {
-    /// Of the program beside this one, with the configuration in `folder`.
-    pub(crate) fn new(config: &Config, folder: &Path, shim: Arc<Shim>) -> anyhow::Result<Self> {
+    /// Of the program beside this one; configuration, log and shim are in `folder`.
+    pub(crate) fn new(kind: &'static str, config: &Config, folder: &Path) -> anyhow::Result<Self> {
         let file = folder.join("minqiao.toml");
         std::fs::write(&file, config.effective())?;
         let probe = format!("http://{}/readyz", config.operations.listen);
-        Ok(Self { config: file, log: folder.join("hub.log"), probe, shim, child: None, ended_by_itself: 0 })
+        let (shim, log) = (Shim::make(folder)?, folder.join("hub.log"));
+        Ok(Self { kind, shim, config: file, log, probe, child: None, ended_by_itself: 0 })
     }
 
     pub(crate) fn start(&mut self) -> anyhow::Result<()> {

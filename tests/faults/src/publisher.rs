@@ -14,7 +14,7 @@ use minqiao_core::BatchId;
 use minqiao_tests::Schedule;
 use tokio_util::sync::CancellationToken;
 
-use crate::oracle::{ITEM, Oracle};
+use crate::oracle::Oracle;
 
 /// What publishers went through.
 #[derive(Debug, Default)]
@@ -51,7 +51,7 @@ impl Publisher {
     async fn batch(&mut self, number: u64) -> anyhow::Result<()> {
         let rows = self.oracle.issue(self.number, 1 + self.schedule.below(300));
         let submission = Submission {
-            item: ITEM.into(),
+            item: Oracle::item(self.number).into(),
             batch_id: BatchId::new(format!("faults-{}-{number}", self.number))?,
             after: None,
             batch: self.oracle.batch(self.number, rows.clone())?,

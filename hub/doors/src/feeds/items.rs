@@ -92,11 +92,8 @@ impl Feeds {
                 let reached = reached.get(partition as usize).copied().unwrap_or_default();
                 self.end_of(item, &topic, partition, reached).await?
             } else {
-                let first = match self.inner.bus.fetch(&topic.name, partition, 0, 1).await {
-                    Err(BusError::Expired { first, .. }) => first,
-                    answer => answer.map(|_| 0).map_err(|error| self.of_log(error))?,
-                };
-                (first, Fence::default())
+                let first = self.inner.bus.first_offset(&topic.name, partition).await;
+                (first.map_err(|error| self.of_log(error))?, Fence::default())
             };
             next.push((offset, 0, fence.epoch()));
         }

@@ -3,10 +3,14 @@
 //! The decoder works on the body's own memory (aligned columns are not copied). It must see the end-of-stream marker:
 //! without that rule a connection cut between two batches would look like a complete body. Columns are compared with
 //! the item's before the first batch is read, so dictionaries and other foreign types never allocate.
+//!
+//! The format allows bytes behind a null cell. Nobody judges them, so they are dropped here; otherwise a column that
+//! travels as it came would carry them to the bus.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 
-use arrow::array::{AsArray, RecordBatch};
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringArray};
 use arrow::buffer::Buffer;
 use arrow::compute::concat_batches;
 use arrow::datatypes::{DataType, Schema};
@@ -67,6 +71,7 @@ fn read(body: &Bytes, item: &Item, limits: &IntakeLimits) -> Result<Decoded, Int
         }
     };
     check_lengths(&batch, limits)?;
+    let batch = without_hidden_text(batch)?;
     Ok(Decoded { batch, faults: Vec::new(), raw: Raw::Columns })
 }
 
@@ -112,6 +117,23 @@ fn type_name(ty: &DataType) -> String {
         ty if ty.is_nested() => "a nested type".to_owned(),
         ty => ty.to_string(),
     }
+}
+
+/// The batch without the bytes of null cells.
+fn without_hidden_text(batch: RecordBatch) -> Result<RecordBatch, IntakeError> {
+    let hidden = |cells: &StringArray| {
+        let null = |row: &usize| cells.is_null(*row);
+        cells.null_count() > 0 && (0..cells.len()).filter(null).any(|row| cells.value_length(row) > 0)
+    };
+    if !batch.columns().iter().filter_map(|column| column.as_string_opt()).any(hidden) {
+        return Ok(batch);
+    }
+    let columns = batch.columns().iter().map(|column| match column.as_string_opt::<i32>() {
+        Some(cells) => Arc::new(cells.iter().collect::<StringArray>()) as ArrayRef,
+        None => Arc::clone(column),
+    });
+    RecordBatch::try_new(batch.schema(), columns.collect())
+        .map_err(|_| malformed("its record batches do not fit together"))
 }
 
 fn check_lengths(batch: &RecordBatch, limits: &IntakeLimits) -> Result<(), IntakeError> {

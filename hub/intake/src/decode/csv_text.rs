@@ -7,11 +7,9 @@ use minqiao_schemas::Item;
 use minqiao_schemas::check::SchemaMismatch;
 
 use super::table::Table;
-use super::{Decoded, Format, Raw, check_rows, field_too_large};
+use super::{BYTE_ORDER_MARK, Decoded, Format, Raw, check_rows, field_too_large};
 use crate::IntakeError;
 use crate::options::IntakeLimits;
-
-const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
 pub(super) fn decode(
     body: &Bytes,

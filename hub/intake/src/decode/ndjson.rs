@@ -2,16 +2,20 @@
 //!
 //! Values are strings, numbers, booleans or null; strings are read like CSV cells. JSON readers keep 15 digits of a number
 //! with a fraction, so one that has more is refused as imprecise and must be sent as a string. A nested value is a fault
-//! of its cell. Blank lines are skipped.
+//! of its cell. Blank lines are skipped. A key that stands twice in an object is refused, as two columns of one name are:
+//! which of its values is meant, nobody knows.
+
+use std::fmt;
 
 use bytes::Bytes;
 use chrono::NaiveDate;
 use minqiao_core::RowReason;
 use minqiao_schemas::{Item, Reason, Rule};
-use serde_json::Value;
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde_json::{Map, Value};
 
 use super::table::Table;
-use super::{CellFault, Decoded, Format, Raw, check_rows, field_too_large};
+use super::{BYTE_ORDER_MARK, CellFault, Decoded, Format, Raw, check_plain, check_rows, field_too_large};
 use crate::IntakeError;
 use crate::options::IntakeLimits;
 
@@ -35,7 +39,7 @@ pub(super) fn decode(
 
 /// One row from named cells, for replays.
 pub(crate) fn cells_to_batch(
-    rows: &[serde_json::Map<String, Value>],
+    rows: &[Map<String, Value>],
     item: &Item,
     limits: &IntakeLimits,
     today: NaiveDate,
@@ -49,7 +53,7 @@ pub(crate) fn cells_to_batch(
 
 fn add_row(
     table: &mut Table<'_>,
-    object: &serde_json::Map<String, Value>,
+    object: &Map<String, Value>,
     limits: &IntakeLimits,
     line: usize,
 ) -> Result<(), IntakeError> {
@@ -72,12 +76,8 @@ fn add_row(
                 Ok(())
             }
         };
-        // A key that stands twice was merged by the JSON reader, so this cannot be reached by a body.
-        set.map_err(|_| IntakeError::Malformed {
-            format: Format::Ndjson,
-            what: "a key stands twice in an object",
-            line: Some(line),
-        })?;
+        // The keys of an object differ, so no cell is set twice.
+        set.ok();
     }
     table.end_row();
     Ok(())
@@ -99,6 +99,7 @@ pub(crate) struct Rejects {
 
 /// Reads rejects: `{"row", "locator", "source", "reasons": [{"code", "field", …}]}`.
 pub(crate) fn rejects(body: &Bytes, item: &Item, limits: &IntakeLimits) -> Result<Rejects, IntakeError> {
+    check_plain(body, Format::Ndjson)?;
     let mut rejects = Rejects { lines: Vec::new(), reasons: Vec::new() };
     for (number, line) in lines_of(body) {
         let object = object(&line, number)?;
@@ -124,18 +125,45 @@ pub(crate) fn rejects(body: &Bytes, item: &Item, limits: &IntakeLimits) -> Resul
     Ok(rejects)
 }
 
-fn object(line: &Bytes, number: usize) -> Result<serde_json::Map<String, Value>, IntakeError> {
-    let refused = || IntakeError::Malformed {
-        format: Format::Ndjson,
-        what: "a line is not one JSON object in UTF-8",
-        line: Some(number),
-    };
-    serde_json::from_slice(line).map_err(|_| refused())
+fn object(line: &Bytes, number: usize) -> Result<Map<String, Value>, IntakeError> {
+    let refused = |what| IntakeError::Malformed { format: Format::Ndjson, what, line: Some(number) };
+    let object: Object = serde_json::from_slice(line).map_err(|_| refused("a line is not one JSON object in UTF-8"))?;
+    if object.repeats { Err(refused("a key stands twice in an object")) } else { Ok(object.cells) }
+}
+
+/// A JSON object, and whether a key stands in it twice, which [`Map`] alone does not tell.
+struct Object {
+    cells: Map<String, Value>,
+    repeats: bool,
+}
+
+impl<'de> Deserialize<'de> for Object {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Keys;
+
+        impl<'de> Visitor<'de> for Keys {
+            type Value = Object;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Object, A::Error> {
+                let mut object = Object { cells: Map::new(), repeats: false };
+                while let Some((key, value)) = entries.next_entry()? {
+                    object.repeats |= object.cells.insert(key, value).is_some();
+                }
+                Ok(object)
+            }
+        }
+
+        deserializer.deserialize_map(Keys)
+    }
 }
 
 /// Lines that are not blank, with their numbers from 1.
 fn lines_of(body: &Bytes) -> impl Iterator<Item = (usize, Bytes)> {
-    let mut rest = body.clone();
+    let mut rest = body.strip_prefix(BYTE_ORDER_MARK).map_or_else(|| body.clone(), |rest| body.slice_ref(rest));
     let mut number = 0;
     std::iter::from_fn(move || {
         while !rest.is_empty() {

@@ -39,6 +39,25 @@ async fn the_three_formats_are_one() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_byte_order_mark_in_front_of_text_is_skipped() {
+    let dir = dir();
+    let hub = Hub::open(dir.path()).await;
+    let rows = deposits(0..3);
+    let marked = |body: Bytes| Bytes::from(["\u{feff}".as_bytes(), &body[..]].concat());
+    let ndjson = hub.send("n", marked(ndjson_body(&rows)), Format::Ndjson).await.expect("taken");
+    assert_eq!((ndjson.rows, ndjson.accepted), (3, 3));
+    let csv = hub.send("c", marked(csv_body(&rows)), Format::Csv).await.expect("taken");
+    assert_eq!((csv.rows, csv.duplicate), (3, 3));
+    let reject = Bytes::from(r#"{"source":{},"reasons":[{"code":"encoding"}]}"#);
+    let reject = hub.intake.reject(&provider(), ITEM, &batch_id("r"), marked(reject)).await.expect("taken");
+    assert_eq!(reject.quarantined, 1);
+    // Only in front: elsewhere it is a character that stands in no JSON.
+    let inside = [&ndjson_body(&rows[..1])[..], b"\n", &marked(ndjson_body(&rows[1..]))[..]].concat();
+    let refused = hub.send("i", inside.into(), Format::Ndjson).await.expect_err("refused");
+    assert_eq!(refused.code(), "malformed_body");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_batch_sent_again_has_one_receipt() {
     let dir = dir();
     let hub = Hub::open(dir.path()).await;
@@ -310,6 +329,23 @@ async fn a_body_that_is_not_what_it_says_is_refused() {
     refuse(Bytes::from("citizen_id,no_such\n1,2\n"), Format::Csv, "schema_drift").await;
     refuse(Bytes::from("citizen_id,full_name\n1\n"), Format::Csv, "malformed_body").await;
     refuse(Bytes::from(&b"full_name\n\xc4\xe3\xba\xc3\n"[..]), Format::Csv, "malformed_body").await;
+    let named = |error: IntakeError, what: &str| {
+        assert!(matches!(error, IntakeError::Malformed { .. }) && error.to_string().contains(what), "{error}");
+    };
+    // Of two values of one key, neither is taken; nor are two of a null, nor a key that is written in two ways.
+    for twice in [r#""balance_amount":"2""#, r#""balance_amount":null"#, r#""balance\u005famount":"2""#] {
+        let body = Bytes::from(format!("{}\n{{\"balance_amount\":\"1\",{twice}}}", json(&deposits(0..1)[0])));
+        named(
+            hub.send("x", body, Format::Ndjson).await.expect_err("refused"),
+            "a key stands twice in an object (line 2)",
+        );
+    }
+    let zipped = Bytes::from(&b"\x1f\x8b\x08\0\0\0\0\0\0\x03"[..]);
+    for format in [Format::Ndjson, Format::Csv, Format::Arrow] {
+        named(hub.send("x", zipped.clone(), format).await.expect_err("refused"), "compressed with gzip");
+    }
+    let zipped = hub.intake.reject(&provider(), ITEM, &batch_id("x"), zipped).await;
+    named(zipped.expect_err("refused"), "compressed with gzip");
     let blank = hub.send("blank", Bytes::from("{}\n\n{}\n"), Format::Ndjson).await.expect("rows of nothing wait");
     assert_eq!((blank.rows, blank.quarantined), (2, 2));
     let nothing = hub.send("empty", Bytes::new(), Format::Ndjson).await.expect("no rows are fine");

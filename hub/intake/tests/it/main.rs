@@ -2,5 +2,7 @@
 
 mod batches;
 mod crash;
+mod identity;
+mod places;
 mod support;
 mod turns;

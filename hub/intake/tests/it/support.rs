@@ -56,7 +56,7 @@ impl Hub {
         let store = Store::open(StoreOptions::at(dir.join("store.db"))).await.expect("a store");
         // Small enough that the tests write tables, too.
         let known = KnownOptions { item_entries_max: 300, entries_max: 1000, ..KnownOptions::at(known) };
-        let known = KnownVersions::open(known).expect("known versions");
+        let known = KnownVersions::open(known, None).expect("known versions");
         let clock = Arc::new(ManualClock::at(NOW));
         let registry = Registry::new();
         let parts = IntakeParts {

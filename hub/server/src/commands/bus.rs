@@ -4,12 +4,14 @@ use std::io::Write;
 use std::sync::Arc;
 
 use clap::Subcommand;
+use minqiao_bus::api::item_of;
 use minqiao_bus::{Bus, Record, TopicInfo};
 use minqiao_core::SystemClock;
 use minqiao_lake::{Lake, LakeOptions};
 use minqiao_schemas::Catalogue;
 use prometheus::Registry;
 
+use super::CommandError;
 use crate::config::Config;
 
 const FETCH_BYTES: usize = 1 << 20;
@@ -36,46 +38,64 @@ pub enum BusCommand {
 
 /// Runs the command.
 pub async fn run(command: &BusCommand, config: Config) -> anyhow::Result<()> {
-    let BusCommand::Inspect { item, headers, from } = command;
     let bus = crate::bus::open(&config, &Registry::new()).await?;
-    let lake = lake_of(&config).await;
-    let mut out = std::io::stdout().lock();
-    writeln!(out, "{:<44} {:>9} {:>12} {:>12} {:>9}  topic id", "topic", "partition", "messages", "in lake", "lag")?;
-    for topic in bus.topics().await? {
-        let code = topic.name.strip_prefix("minqiao.").unwrap_or(&topic.name);
-        if item.as_ref().is_some_and(|wanted| wanted != code) {
-            continue;
+    let inspected = inspect(command, &config, &*bus).await;
+    bus.close().await?;
+    inspected
+}
+
+async fn inspect(command: &BusCommand, config: &Config, bus: &dyn Bus) -> anyhow::Result<()> {
+    let BusCommand::Inspect { item, headers, from } = command;
+    let mut topics = bus.topics().await?;
+    if let Some(item) = item {
+        topics.retain(|topic| code(topic) == item);
+        // An item of which nothing came yet has no topic.
+        if topics.is_empty() && Catalogue::embedded().item(item).is_none() {
+            return Err(CommandError::UnknownItem(item.clone()).into());
         }
+    }
+    let lake = lake_of(config).await;
+    let mut out = std::io::stdout().lock();
+    writeln!(
+        out,
+        "{:<44} {:>9} {:>12} {:>12} {:>12} {:>9}  topic id",
+        "topic", "partition", "from", "to", "in lake", "lag"
+    )?;
+    for topic in topics {
+        let code = code(&topic);
         let reached = match &lake {
             Some(lake) => lake.reached(code, &topic).await?,
             None => Vec::new(),
         };
         for partition in 0..topic.partitions {
             let end = bus.end_offset(&topic.name, partition).await?;
+            let kept = bus.first_offset(&topic.name, partition).await?;
             let known = reached.get(partition as usize).map(|(position, _)| *position);
             let text = |figure: Option<u64>| figure.map_or_else(|| "-".to_owned(), |figure| figure.to_string());
             let lag = known.map(|position| end.saturating_sub(position));
             writeln!(
                 out,
-                "{:<44} {partition:>9} {end:>12} {:>12} {:>9}  {}",
+                "{:<44} {partition:>9} {kept:>12} {end:>12} {:>12} {:>9}  {}",
                 topic.name,
                 text(known),
                 text(lag),
                 topic.id
             )?;
             if *headers > 0 {
-                let first = from.unwrap_or_else(|| end.saturating_sub(*headers));
-                show_headers(&mut out, &*bus, &topic, partition, first, end.min(first.saturating_add(*headers)))
-                    .await?;
+                let first = from.unwrap_or_else(|| end.saturating_sub(*headers)).max(kept);
+                show_headers(&mut out, bus, &topic, partition, first, end.min(first.saturating_add(*headers))).await?;
             }
         }
     }
     if lake.is_none() {
         writeln!(out, "the lake is open in another process: its positions are not shown")?;
     }
-    drop(out);
-    bus.close().await?;
     Ok(())
+}
+
+/// Item of a topic; a topic of something else goes by its name.
+fn code(topic: &TopicInfo) -> &str {
+    item_of(&topic.name).unwrap_or(&topic.name)
 }
 
 async fn show_headers(

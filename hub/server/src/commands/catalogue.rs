@@ -3,10 +3,11 @@
 use std::io::Write;
 use std::path::PathBuf;
 
-use anyhow::{Context, bail};
 use clap::Subcommand;
 use minqiao_doors::catalogue_routes::{item_view, overview};
 use minqiao_schemas::{Catalogue, compat};
+
+use super::CommandError;
 
 /// The 73 information items.
 #[derive(Debug, Subcommand)]
@@ -46,9 +47,7 @@ pub fn run(command: &CatalogueCommand, out: &mut dyn Write) -> anyhow::Result<()
             }
         }
         CatalogueCommand::Show { item, json } => {
-            let item = catalogue
-                .item(item)
-                .with_context(|| format!("no item `{item}`; `minqiao catalogue list` shows the 73 codes"))?;
+            let item = catalogue.item(item).ok_or_else(|| CommandError::UnknownItem(item.clone()))?;
             if *json {
                 writeln!(out, "{}", serde_json::to_string_pretty(&item_view(catalogue, item))?)?;
                 return Ok(());
@@ -82,7 +81,9 @@ pub fn run(command: &CatalogueCommand, out: &mut dyn Write) -> anyhow::Result<()
                 refused += usize::from(change.verdict == compat::Verdict::Refused);
             }
             if refused > 0 {
-                bail!("{refused} of {} changes would break what is stored or sent today", changes.len());
+                let all = changes.len();
+                let mistakes = format!("{refused} of {all} changes would break what is stored or sent today");
+                return Err(CommandError::Mistakes(mistakes).into());
             }
         }
     }

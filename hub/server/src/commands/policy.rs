@@ -3,13 +3,13 @@
 use std::io::Write;
 use std::path::PathBuf;
 
-use anyhow::{Context, bail};
 use clap::Subcommand;
 use minqiao_core::{Principal, ProviderCode, Purpose, Role};
 use minqiao_doors::access::{AccessList, reader_of};
 use minqiao_policy::{Policy, PolicySource};
 use minqiao_schemas::Catalogue;
 
+use super::CommandError;
 use crate::config::Config;
 
 /// Policies.
@@ -53,15 +53,13 @@ pub fn run(command: &PolicyCommand, config: &Config) -> anyhow::Result<()> {
                 writeln!(out, "{mistake}")?;
             }
             if !mistakes.is_empty() {
-                bail!("{} mistakes in the policies", mistakes.len());
+                return Err(CommandError::Mistakes(format!("{} mistakes in the policies", mistakes.len())).into());
             }
             writeln!(out, "policies version {}: no mistakes", policy.version())?;
         }
         PolicyCommand::Explain { principal, item, purpose, case } => {
             let policy = Policy::load(&source(config.access.policies.as_ref())?, catalogue)?;
-            let item = catalogue
-                .item(item)
-                .with_context(|| format!("no item `{item}`; `minqiao catalogue list` shows the 73 codes"))?;
+            let item = catalogue.item(item).ok_or_else(|| CommandError::UnknownItem(item.clone()))?;
             let principal = who(principal, config)?;
             let purpose = Purpose { code: purpose.clone(), case: case.clone() };
             write!(out, "{}", policy.explain(&principal, &purpose, item))?;
@@ -83,7 +81,6 @@ fn who(text: &str, config: &Config) -> anyhow::Result<Principal> {
         return Ok(reader_of(&code));
     }
     let (role, county) = text.split_once(':').map_or((text, None), |(role, county)| (role, Some(county.to_owned())));
-    let role = Role::parse(role)
-        .with_context(|| format!("`{role}` is neither an account of `{}` nor a role", list.display()))?;
+    let role = Role::parse(role).ok_or_else(|| CommandError::UnknownPrincipal { name: role.to_owned(), list })?;
     Ok(Principal { id: text.to_owned(), role, department: None, county })
 }

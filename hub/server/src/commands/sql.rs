@@ -3,14 +3,13 @@
 use std::io::Write;
 use std::sync::Arc;
 
-use anyhow::Context;
-use arrow::util::pretty::pretty_format_batches;
+use arrow::util::pretty::pretty_format_batches_with_schema;
 use clap::Args;
 use minqiao_core::{Purpose, SystemClock};
 use minqiao_query::QueryRequest;
 use uuid::Uuid;
 
-use super::AsPrincipal;
+use super::{AsPrincipal, CommandError};
 use crate::config::Config;
 use crate::hub::Hub;
 
@@ -33,10 +32,10 @@ pub async fn run(args: &SqlArgs, config: Config) -> anyhow::Result<()> {
 }
 
 async fn ask(hub: &Hub, args: &SqlArgs) -> anyhow::Result<String> {
-    let principal = hub
-        .access
-        .user(&args.who.principal)
-        .with_context(|| format!("no user `{}` in `{}`", args.who.principal, hub.config.access_list().display()))?;
+    let principal = hub.access.user(&args.who.principal).ok_or_else(|| CommandError::UnknownUser {
+        account: args.who.principal.clone(),
+        list: hub.config.access_list(),
+    })?;
     let rows = hub
         .sql
         .query(QueryRequest {
@@ -48,6 +47,8 @@ async fn ask(hub: &Hub, args: &SqlArgs) -> anyhow::Result<String> {
             parameters: Vec::new(),
         })
         .await?;
+    // Without a row, too, an answer has columns.
+    let schema = rows.schema();
     let batches = rows.collect_batches().await?;
-    Ok(pretty_format_batches(&batches)?.to_string())
+    Ok(pretty_format_batches_with_schema(schema, &batches)?.to_string())
 }

@@ -4,7 +4,6 @@ use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::Context;
 use clap::Args;
 use minqiao_core::{Principal, Purpose, Role, SystemClock, Timestamp};
 use minqiao_vault::{Vault, VaultOptions};
@@ -19,6 +18,7 @@ use minqiao_verify::source::{Question, verify_runs};
 use minqiao_verify::throwaway;
 use serde_json::json;
 
+use super::CommandError;
 use crate::config::Config;
 use crate::hub::Hub;
 
@@ -54,32 +54,43 @@ pub async fn run(args: &VerifyArgs, config: Config) -> anyhow::Result<()> {
     if let Some(folder) = &args.from_folder {
         return from_folder(folder).await;
     }
-    let as_of =
-        args.as_of.as_deref().map(|t| Timestamp::parse(t).with_context(|| format!("`{t}` is no RFC 3339 time")));
-    let as_of = as_of.transpose()?;
+    let as_of = given(args.as_of.as_deref(), Timestamp::parse, "RFC 3339 time")?;
+    let reverify_on = given(args.reverify_on.as_deref(), Day::parse, "date")?;
     let hub = Hub::open(config, Arc::new(SystemClock::new())).await?;
     let done = match &args.application_no {
-        Some(application_no) => one(&hub, args, application_no, as_of).await,
+        Some(application_no) => one(&hub, args, application_no, as_of, reverify_on).await,
         None => all(&hub, as_of).await,
     };
     hub.close().await;
     done
 }
 
-async fn one(hub: &Hub, args: &VerifyArgs, application_no: &str, as_of: Option<Timestamp>) -> anyhow::Result<()> {
-    let reverify_on = args.reverify_on.as_deref().map(|t| Day::parse(t).with_context(|| format!("`{t}` is no date")));
+/// What an argument means, if it is given.
+fn given<T>(
+    text: Option<&str>,
+    parse: impl Fn(&str) -> Option<T>,
+    expected: &'static str,
+) -> Result<Option<T>, CommandError> {
+    let wrong = |text: &str| CommandError::Argument { text: text.to_owned(), expected };
+    text.map(|text| parse(text).ok_or_else(|| wrong(text))).transpose()
+}
+
+async fn one(
+    hub: &Hub,
+    args: &VerifyArgs,
+    application_no: &str,
+    as_of: Option<Timestamp>,
+    reverify_on: Option<Day>,
+) -> anyhow::Result<()> {
     let purpose = Purpose { code: "dibao_verification".to_owned(), case: Some(application_no.to_owned()) };
     let principal = match &args.account {
         Some(account) => {
-            let list = hub.config.access_list();
-            let user =
-                hub.access.user(account).with_context(|| format!("no user `{account}` in `{}`", list.display()))?;
-            (*user).clone()
+            let unknown = || CommandError::UnknownUser { account: account.clone(), list: hub.config.access_list() };
+            (*hub.access.user(account).ok_or_else(unknown)?).clone()
         }
         None => Principal { id: "cli".to_owned(), role: Role::Caseworker, department: None, county: None },
     };
-    let report =
-        hub.verifications.verify(&principal, &purpose, application_no, as_of, reverify_on.transpose()?).await?;
+    let report = hub.verifications.verify(&principal, &purpose, application_no, as_of, reverify_on).await?;
     let text = if args.json {
         serde_json::to_string_pretty(&report)?
     } else {

@@ -17,11 +17,11 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::Context as _;
 use minqiao_lake::{S3Credentials, S3Options};
 use serde::{Deserialize, Serialize};
 
-use super::Config;
+use super::bounds::{Mistakes, minutes, ms};
+use super::{Config, ConfigError};
 use crate::units::Span;
 
 /// An S3-compatible object store.
@@ -79,13 +79,14 @@ impl Keys {
         }
     }
 
-    fn read(file: &Path) -> anyhow::Result<Self> {
-        let text = std::fs::read_to_string(file)
-            .with_context(|| format!("cannot read the keys in `{}` (`lake.s3.credentials_file`)", file.display()))?;
+    fn read(file: &Path) -> Result<Self, ConfigError> {
+        let key = "lake.s3.credentials_file";
+        let text =
+            std::fs::read_to_string(file).map_err(|source| ConfigError::File { key, path: file.to_owned(), source })?;
         // What a parser says of a mistake quotes the line, which holds a key.
         toml::from_str(&text).map_err(|_| {
             let wanted = "two lines, `access_key_id = \"…\"` and `secret_access_key = \"…\"`";
-            anyhow::anyhow!("`{}` (`lake.s3.credentials_file`) does not hold {wanted}", file.display())
+            ConfigError::Content(vec![format!("`{}` (`{key}`) does not hold {wanted}", file.display())])
         })
     }
 }
@@ -120,11 +121,12 @@ impl super::Lake {
         self.location.as_ref().is_some_and(|location| location.contains("://"))
     }
 
-    pub(super) fn check(&self, want: &mut impl FnMut(bool, &str)) {
-        want(self.commit_every.0.as_millis() > 0, "`lake.commit_every` must be above 0");
-        want(self.follow_every.0.as_millis() > 0, "`lake.follow_every` must be above 0");
+    pub(super) fn check(&self, mistakes: &mut Mistakes) {
+        mistakes.within("lake.commit_every", self.commit_every, ms(1), minutes(10));
+        mistakes.within("lake.compact_every", self.compact_every, ms(10), minutes(60));
+        mistakes.within("lake.follow_every", self.follow_every, ms(10), minutes(5));
         if let Some(location) = self.location.as_ref().filter(|_| !self.is_s3()) {
-            want(
+            mistakes.want(
                 Path::new(location).is_absolute(),
                 "`lake.location` must be an absolute folder or `s3://bucket/prefix`",
             );
@@ -132,12 +134,16 @@ impl super::Lake {
         if let Some(location) = self.location.as_ref().filter(|_| self.is_s3())
             && let Err(mistake) = S3Options::check(location, self.s3.endpoint.as_deref(), self.s3.allow_http)
         {
-            want(false, &format!("`lake.location`, `lake.s3.endpoint`: {mistake}"));
+            mistakes.want(false, format!("`lake.location`, `lake.s3.endpoint`: {mistake}"));
         }
-        let named = self.s3.endpoint.is_some() || self.s3.credentials_file.is_some();
-        want(self.is_s3() || !named, "`lake.s3` needs `lake.location = \"s3://bucket/prefix\"`");
-        want(!self.s3.region.is_empty(), "`lake.s3.region` must not be empty");
-        want(self.s3.request_timeout.0.as_millis() > 0, "`lake.s3.request_timeout` must be above 0");
+        let s3 = &self.s3;
+        let named = s3.endpoint.is_some() || s3.credentials_file.is_some() || s3.authority.is_some();
+        mistakes.want(self.is_s3() || !named, "`lake.s3` needs `lake.location = \"s3://bucket/prefix\"`");
+        mistakes.name("lake.s3.region", &s3.region);
+        mistakes.path("lake.s3.credentials_file", s3.credentials_file.as_deref());
+        mistakes.path("lake.s3.authority", s3.authority.as_deref());
+        mistakes.within("lake.s3.request_timeout", s3.request_timeout, ms(100), minutes(10));
+        mistakes.within("lake.s3.retry_for", s3.retry_for, ms(0), minutes(10));
     }
 }
 
@@ -156,10 +162,9 @@ impl Config {
             (None, None) => Keys::default(),
         };
         if keys.access_key_id.is_empty() || keys.secret_access_key.is_empty() {
-            anyhow::bail!(
-                "the object store has no keys: set `lake.s3.credentials_file`, or AWS_ACCESS_KEY_ID and \
-                 AWS_SECRET_ACCESS_KEY"
-            );
+            let mistake = "the object store has no keys: set `lake.s3.credentials_file`, or AWS_ACCESS_KEY_ID and \
+                           AWS_SECRET_ACCESS_KEY";
+            return Err(ConfigError::Content(vec![mistake.to_owned()]).into());
         }
         let credentials = S3Credentials {
             access_key_id: keys.access_key_id,
@@ -168,7 +173,10 @@ impl Config {
         };
         let mut options = S3Options::at(location, credentials)?;
         let read = |file: &PathBuf| {
-            std::fs::read(file).with_context(|| format!("cannot read `{}` (`lake.s3.authority`)", file.display()))
+            std::fs::read(file).map_err(|source| {
+                let key = "lake.s3.authority";
+                ConfigError::File { key, path: file.clone(), source }
+            })
         };
         options.authority = s3.authority.as_ref().map(read).transpose()?;
         options.endpoint.clone_from(&s3.endpoint);
@@ -189,7 +197,6 @@ impl Config {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::ConfigError;
 
     fn load(file: &str, environment: &[(&str, &str)]) -> Result<Config, ConfigError> {
         let dir = tempfile::TempDir::new().expect("a temporary directory");
@@ -242,7 +249,10 @@ mod tests {
             ("[lake]\nlocation = \"gs://city/lake\"", "s3://bucket/prefix"),
             ("[lake.s3]\nendpoint = \"https://s3.example\"", "lake.location"),
             ("[lake]\nlocation = \"s3://city/lake\"\n[lake.s3]\nendpoint = \"http://10.0.0.8:9000\"", "allow_http"),
-            ("[lake]\nlocation = \"s3://city/lake\"\n[lake.s3]\nsecret_access_key = \"geheim\"", "unknown field"),
+            (
+                "[lake]\nlocation = \"s3://city/lake\"\n[lake.s3]\nsecret_access_key = \"geheim\"",
+                "`lake.s3.secret_access_key` is no key",
+            ),
         ];
         for (file, expected) in mistakes {
             let error = load(file, &[]).expect_err("a mistake").to_string();

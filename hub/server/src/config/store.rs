@@ -12,11 +12,11 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use anyhow::Context as _;
 use minqiao_store::{PostgresOptions, PostgresTls, StoreOptions};
 use serde::{Deserialize, Serialize};
 
-use super::Config;
+use super::bounds::{Mistakes, minutes, ms};
+use super::{Config, ConfigError};
 use crate::units::Span;
 
 /// The operational store.
@@ -88,14 +88,15 @@ impl Default for StoreSection {
 }
 
 impl StoreSection {
-    pub(super) fn check(&self, want: &mut impl FnMut(bool, &str)) {
+    pub(super) fn check(&self, mistakes: &mut Mistakes) {
         let named = self.url_file.is_some() || self.url.is_some();
         let postgres = self.engine == StoreEngine::Postgres;
-        want(!postgres || named, "`store.engine = \"postgres\"` needs `store.url_file`");
-        want(postgres || !named, "`store.url_file` needs `store.engine = \"postgres\"`");
-        want((2..=1000).contains(&self.connections_max), "`store.connections_max` must be 2 to 1000");
-        want(self.acquire_timeout.0.as_millis() > 0, "`store.acquire_timeout` must be above 0");
-        want(self.statement_timeout.0.as_millis() > 0, "`store.statement_timeout` must be above 0");
+        mistakes.want(!postgres || named, "`store.engine = \"postgres\"` needs `store.url_file`");
+        mistakes.want(postgres || !named, "`store.url_file` needs `store.engine = \"postgres\"`");
+        mistakes.path("store.url_file", self.url_file.as_deref());
+        mistakes.within("store.connections_max", self.connections_max, 2, 1000);
+        mistakes.within("store.acquire_timeout", self.acquire_timeout, ms(100), minutes(10));
+        mistakes.within("store.statement_timeout", self.statement_timeout, ms(100), minutes(60));
     }
 }
 
@@ -108,9 +109,12 @@ impl Config {
         }
         let url = match (&store.url, &store.url_file) {
             (Some(StoreUrl(url)), _) => url.clone(),
-            (None, Some(file)) => std::fs::read_to_string(file)
-                .with_context(|| format!("cannot read the store's URL from `{}` (`store.url_file`)", file.display()))?,
-            (None, None) => anyhow::bail!("`store.url_file` is not set"),
+            (None, Some(file)) => std::fs::read_to_string(file).map_err(|source| ConfigError::File {
+                key: "store.url_file",
+                path: file.clone(),
+                source,
+            })?,
+            (None, None) => return Err(ConfigError::Content(vec!["`store.url_file` is not set".to_owned()]).into()),
         };
         let mut options = PostgresOptions::parse(&url)?;
         options.connections_max = store.connections_max;

@@ -2,8 +2,7 @@
 
 use std::fmt::Write as _;
 
-use arrow::array::RecordBatch;
-use arrow::util::pretty::pretty_format_batches;
+use arrow::util::pretty::pretty_format_batches_with_schema;
 use minqiao_core::Purpose;
 use minqiao_query::{QueryError, QueryRequest};
 use prometheus::{Encoder, TextEncoder};
@@ -19,7 +18,8 @@ const QUERY: &str = "SELECT applicant_name, applicant_citizen_id, household_size
 const STATISTICS: &str = "SELECT guarantee_category_code, COUNT(*) AS households \
      FROM assistance_application GROUP BY guarantee_category_code ORDER BY guarantee_category_code";
 
-async fn ask(hub: &Hub, person: &Person, case: Option<&str>, sql: &str) -> Result<Vec<RecordBatch>, QueryError> {
+/// The answer as a table, or the refusal.
+async fn answer(hub: &Hub, person: &Person, case: Option<&str>, sql: &str) -> anyhow::Result<String> {
     let request = QueryRequest {
         request_id: Uuid::now_v7().to_string(),
         door: "demo",
@@ -28,7 +28,18 @@ async fn ask(hub: &Hub, person: &Person, case: Option<&str>, sql: &str) -> Resul
         sql: sql.to_owned(),
         parameters: Vec::new(),
     };
-    hub.sql.query(request).await?.collect_batches().await
+    let answer: Result<_, QueryError> = async {
+        let rows = hub.sql.query(request).await?;
+        Ok((rows.schema(), rows.collect_batches().await?))
+    }
+    .await;
+    Ok(match answer {
+        Ok((schema, batches)) => {
+            let table = pretty_format_batches_with_schema(schema, &batches)?.to_string();
+            table.lines().map(|line| format!("    {line}\n")).collect()
+        }
+        Err(refusal) => format!("    refused: {refusal}\n"),
+    })
 }
 
 /// Asks as caseworker (for `case`), analyst and statistician.
@@ -40,21 +51,11 @@ pub(super) async fn three_principals(running: &Running, cast: &Cast, case: Optio
         let case = case.filter(|_| person.principal.id == "caseworker");
         let about = case.map(|case| format!(", case {case}")).unwrap_or_default();
         writeln!(text, "\n  {} for `{}`{about}", person.principal.id, person.purpose)?;
-        text.push_str(&answer(&ask(hub, person, case, QUERY).await)?);
+        text.push_str(&answer(hub, person, case, QUERY).await?);
     }
     writeln!(text, "\n  statistician: {STATISTICS}")?;
-    text.push_str(&answer(&ask(hub, &cast.people[2], None, STATISTICS).await)?);
+    text.push_str(&answer(hub, &cast.people[2], None, STATISTICS).await?);
     Ok(text)
-}
-
-fn answer(answer: &Result<Vec<RecordBatch>, QueryError>) -> anyhow::Result<String> {
-    Ok(match answer {
-        Ok(batches) => {
-            let table = pretty_format_batches(batches)?.to_string();
-            table.lines().map(|line| format!("    {line}\n")).collect()
-        }
-        Err(refusal) => format!("    refused: {refusal}\n"),
-    })
 }
 
 /// Addresses and commands to try, for the running demo.
