@@ -38,7 +38,7 @@ pub struct FeedReader(pub Reader);
 #[derive(Debug, Clone)]
 pub struct AskedFor(pub Purpose);
 
-/// The closed list of `ops/policies/schema.cedarschema`.
+/// The closed list of `ops/policies/schema.cedarschema`, for those who are told; the policies in force decide.
 pub(crate) const PURPOSES: [&str; 9] = [
     "dibao_verification",
     "identity_check",
@@ -126,7 +126,7 @@ fn providers_of(user: &Principal) -> Option<Providers> {
 impl FromRequestParts<AppState> for AskedFor {
     type Rejection = Refusal;
 
-    async fn from_request_parts(parts: &mut Parts, _: &AppState) -> Result<Self, Refusal> {
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Refusal> {
         // What is not ASCII is no text of ours; it is refused like any other, never taken for absent.
         let header = |name: &str| parts.headers.get(name).map(|value| value.to_str().unwrap_or("?").trim());
         let code = header("x-minqiao-purpose").filter(|code| !code.is_empty()).ok_or_else(|| {
@@ -137,7 +137,9 @@ impl FromRequestParts<AppState> for AskedFor {
                 "请在请求头 X-Minqiao-Purpose 中写明用途",
             )
         })?;
-        let code = PURPOSES.into_iter().find(|known| *known == code).ok_or_else(unknown_purpose)?;
+        if !state.sql.knows_purpose(code) {
+            return Err(unknown_purpose());
+        }
         let case = header("x-minqiao-case").filter(|case| !case.is_empty());
         if case.is_some_and(|case| !is_case(case)) {
             return Err(malformed_case());
@@ -151,8 +153,8 @@ fn unknown_purpose() -> Refusal {
     Refusal::new(
         Kind::InvalidArgument,
         "purpose_unknown",
-        format!("the header `X-Minqiao-Purpose` is one of: {known}"),
-        format!("请求头 X-Minqiao-Purpose 的用途须为以下之一：{known}"),
+        format!("the header `X-Minqiao-Purpose` names no purpose of the policies; built in are: {known}"),
+        format!("请求头 X-Minqiao-Purpose 的用途不在策略规定的清单中；内置用途：{known}"),
     )
 }
 

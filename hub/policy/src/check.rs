@@ -76,6 +76,11 @@ impl Policy {
         findings
     }
 
+    /// Whether a purpose is one of the schema's closed list.
+    pub fn knows_purpose(&self, code: &str) -> bool {
+        self.knows("Purpose", code)
+    }
+
     /// Whether an entity of a closed list is valid under the schema.
     fn knows(&self, kind: &str, id: &str) -> bool {
         facts::uid(kind, id).is_some_and(|uid| {

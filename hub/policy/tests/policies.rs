@@ -44,6 +44,17 @@ fn the_same_name_is_raw_masked_or_absent_by_who_asks_for_what() {
     }
 }
 
+/// Doors refuse what no policy could speak about; a city's own schema may list more.
+#[test]
+fn purposes_are_those_of_the_schema() {
+    let known = Policy::embedded().expect("valid");
+    assert!(known.knows_purpose("analysis") && !known.knows_purpose("curiosity") && !known.knows_purpose(""));
+    let mut source = PolicySource::embedded();
+    source.schema = source.schema.replacen("\"analysis\"", "\"analysis\", \"school_meals\"", 1);
+    let own = Policy::load(&source, Catalogue::embedded()).expect("valid");
+    assert!(own.knows_purpose("school_meals") && !known.knows_purpose("school_meals"));
+}
+
 #[test]
 fn numbers_are_masked_for_a_case_and_raw_only_to_settle_identity() {
     let policy = Policy::embedded().expect("valid");

@@ -154,6 +154,11 @@ impl SqlService {
         self.inner.policy.read().may_subscribe_view(principal, purpose, view)
     }
 
+    /// Whether the policies in force know a purpose.
+    pub fn knows_purpose(&self, code: &str) -> bool {
+        self.inner.policy.read().knows_purpose(code)
+    }
+
     /// Version of the policies in force.
     pub fn policy_version(&self) -> String {
         self.inner.policy.read().version().to_owned()
