@@ -142,16 +142,21 @@ async fn space_of_what_expired_is_given_back() {
         bus.append("t", 0, vec![message(row, payload.into())]).await.expect("appended");
     }
     let before = bytes_below(dir.path());
-    for round in 0..6 {
+    // Files go over a few rounds, and with what the store does beside them.
+    let (mut after, mut round) = (before, 0);
+    while before - after < PAYLOADS / 10 * 9 {
+        assert!(round < 600, "{before} bytes before, {after} after");
         let kept = MESSAGES - 10 + round;
+        bus.append("t", 0, vec![message(MESSAGES + round, Bytes::from_static(b"x"))]).await.expect("appended");
         let what = Expiry { topic: "t".to_owned(), partition: 0, before: kept.into() };
         assert_eq!(bus.expire(&[what]).await.expect("expired"), [u64::from(kept)]);
+        after = before.min(bytes_below(dir.path()));
+        round += 1;
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
     }
-    let after = bytes_below(dir.path());
-    assert!(before - after > PAYLOADS / 10 * 9, "{before} bytes before, {after} after");
     drop(bus);
     let bus = EmbeddedBus::open(EmbeddedOptions::at(dir.path())).expect("the bus opens");
-    assert_eq!(bus.fetch("t", 0, u64::from(MESSAGES) - 1, 1).await.expect("kept").len(), 1);
+    assert_eq!(bus.first_offset("t", 0).await.expect("kept"), u64::from(MESSAGES - 11 + round));
 }
 
 fn bytes_below(dir: &std::path::Path) -> u64 {
